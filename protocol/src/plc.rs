@@ -1,0 +1,1 @@
+//! plc: under construction.

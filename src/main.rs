@@ -1,0 +1,3 @@
+//! The `rochdale` binary.
+
+fn main() {}
