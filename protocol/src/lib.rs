@@ -5,6 +5,6 @@ pub mod crypto;
 pub mod data;
 pub mod plc;
 pub mod repo;
-pub mod syntax;
 pub mod sync;
+pub mod syntax;
 pub mod xrpc;
