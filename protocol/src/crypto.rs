@@ -1,8 +1,8 @@
 //! Keys and signatures of the atproto cryptography spec: ECDSA over k256 and p256 with SHA-256,
 //! 64-byte compact low-S signatures, `did:key` and multikey strings.
 //!
-//! Keys are built from bytes the caller drew: this module has no randomness of its own, and it never compares signature bytes to
-//! decide validity.
+//! Keys are built from bytes the caller drew: this module has no randomness of its own, and it
+//! never compares signature bytes to decide validity.
 
 mod public_key;
 mod signature;
@@ -33,6 +33,13 @@ impl Curve {
             Self::K256 => "ES256K",
             Self::P256 => "ES256",
         }
+    }
+
+    /// The curve that a `did:key` names by its multicodec. Cheap: whether the point is on the curve
+    /// is not checked, [`PublicKey::from_did_key`] does that.
+    #[must_use]
+    pub fn of_did_key(text: &str) -> Option<Self> {
+        public_key::curve_of_did_key(text)
     }
 
     /// The two bytes of the multicodec varint that precede a compressed point.

@@ -197,6 +197,25 @@ fn verify_k256(
         .map_err(|_| CryptoError::BadSignature)
 }
 
+pub(super) fn curve_of_did_key(text: &str) -> Option<Curve> {
+    let bytes = decode_multibase(text.strip_prefix(DID_KEY_PREFIX)?).ok()?;
+    split_multicodec(&bytes).ok().map(|(curve, _)| curve)
+}
+
+fn split_multicodec(bytes: &[u8]) -> Result<(Curve, &[u8]), CryptoError> {
+    let (codec, point) = bytes
+        .split_first_chunk::<2>()
+        .ok_or(CryptoError::UnknownKeyType)?;
+    let curve = [Curve::K256, Curve::P256]
+        .into_iter()
+        .find(|curve| curve.multicodec() == *codec)
+        .ok_or(CryptoError::UnknownKeyType)?;
+    match point.len() {
+        33 => Ok((curve, point)),
+        other => Err(CryptoError::KeyLength(other)),
+    }
+}
+
 fn decode_multibase(text: &str) -> Result<Vec<u8>, CryptoError> {
     let refused = || CryptoError::Multibase(shorten(text));
     if text.len() > MULTIBASE_LIMIT_BYTES {

@@ -9,6 +9,7 @@ mod tests;
 
 use super::names;
 use crate::crypto::{Curve, PublicKey, Signature, SigningKey};
+use crate::syntax::Did;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
 use serde::{Deserialize, Serialize};
 
@@ -140,6 +141,7 @@ fn encode_json(value: &impl Serialize) -> String {
 #[derive(Clone, Debug)]
 pub struct Unverified {
     claims: Claims,
+    issuer: Did,
     algorithm: String,
     signed: String,
     signature: Signature,
@@ -198,13 +200,14 @@ pub fn parse(token: &str) -> Result<Unverified, ServiceAuthError> {
     }
     let claims: Claims = serde_json::from_slice(&decode(claims)?)
         .map_err(|_| Malformed("the claims are not a JSON object with iss, aud and exp"))?;
-    if !claims.iss.starts_with("did:") || claims.iss.contains('#') {
+    let Ok(issuer) = claims.iss.parse() else {
         return Err(ServiceAuthError::Issuer(claims.iss));
-    }
+    };
     let signature = Signature::from_bytes(&decode(signature)?)
         .map_err(|_| Malformed("the signature is not 64 bytes"))?;
     Ok(Unverified {
         claims,
+        issuer,
         algorithm: header.alg,
         signed: signed.to_owned(),
         signature,
@@ -216,6 +219,12 @@ impl Unverified {
     #[must_use]
     pub const fn claims(&self) -> &Claims {
         &self.claims
+    }
+
+    /// The DID to resolve for the key that must verify the token.
+    #[must_use]
+    pub const fn issuer(&self) -> &Did {
+        &self.issuer
     }
 
     /// Checks times, audience and method.

@@ -1,0 +1,3 @@
+mod chains;
+mod interop;
+mod operations;
