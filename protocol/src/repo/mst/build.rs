@@ -1,0 +1,140 @@
+//! Building a tree from sorted leaves, from the bottom up.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::node::{self, Entry, NODE_BYTES, Node, Subtree};
+use super::{MAX_ENTRIES, MAX_HEIGHT, MstError, Tree, is_key, key_depth};
+use crate::data::{Cid, Link};
+
+/// Takes leaves in ascending order of key and closes each node as soon as it is complete.
+#[derive(Debug)]
+pub struct Builder {
+    /// The open node of each height; all but the highest may be empty.
+    levels: Vec<Node>,
+    last: Vec<u8>,
+    /// Whether closed nodes are handed out instead of kept.
+    streaming: bool,
+    closed: Vec<(Cid, Bytes)>,
+    kept_bytes: usize,
+}
+
+impl Builder {
+    /// Keeps every node, for [`Builder::into_tree`].
+    #[must_use]
+    pub fn in_memory() -> Self {
+        Self {
+            levels: Vec::new(),
+            last: Vec::new(),
+            streaming: false,
+            closed: Vec::new(),
+            kept_bytes: 0,
+        }
+    }
+
+    /// Keeps one open node per height: closed nodes wait in [`Builder::take_closed`] to be written
+    /// away, children before parents.
+    #[must_use]
+    pub fn streaming() -> Self {
+        Self { streaming: true, ..Self::in_memory() }
+    }
+
+    /// Adds the next leaf.
+    ///
+    /// # Errors
+    /// [`MstError`] when the key is malformed or out of order, or its node is full.
+    pub fn push(&mut self, key: &[u8], value: Link) -> Result<(), MstError> {
+        if !is_key(key) {
+            return Err(MstError::invalid_key(key));
+        }
+        if key <= self.last.as_slice() {
+            return Err(MstError::key_order(key));
+        }
+        let depth = key_depth(key);
+        if depth > MAX_HEIGHT {
+            return Err(MstError::too_deep(key));
+        }
+        for height in 0..depth {
+            self.close(height);
+        }
+        let node = self.level(depth);
+        if node.entries.len() >= MAX_ENTRIES {
+            return Err(MstError::node_full(key));
+        }
+        let entry = Entry { key: key.into(), value, right: None };
+        let bytes = entry.bytes();
+        node.entries.push(entry);
+        self.kept_bytes += bytes;
+        self.last.clear();
+        self.last.extend_from_slice(key);
+        Ok(())
+    }
+
+    /// The nodes closed since the last call (only when streaming).
+    pub fn take_closed(&mut self) -> Vec<(Cid, Bytes)> {
+        std::mem::take(&mut self.closed)
+    }
+
+    /// The finished tree. When streaming it is one stub, and its last nodes are in
+    /// [`Builder::finish`] instead.
+    #[must_use]
+    pub fn into_tree(mut self) -> Tree {
+        let mut root = self.close_all();
+        let bytes = self.kept_bytes;
+        let base = node::seal(&mut root);
+        Tree::from_root(root, base, bytes)
+    }
+
+    /// Closes what is open; answers the root and the nodes not yet taken.
+    #[must_use]
+    pub fn finish(mut self) -> (Cid, Vec<(Cid, Bytes)>) {
+        let mut root = self.close_all();
+        let cid = node::seal(&mut root);
+        node::take_new(&mut root, &mut self.closed);
+        (cid, self.closed)
+    }
+
+    fn close_all(&mut self) -> Subtree {
+        let top = self.levels.len().saturating_sub(1);
+        for height in 0..top {
+            self.close(u8::try_from(height).unwrap_or(MAX_HEIGHT));
+        }
+        let root = self.levels.pop().unwrap_or_else(|| Node::new(0));
+        self.kept_bytes += NODE_BYTES;
+        self.shelve(root)
+    }
+
+    /// Ends the open node of this height and hangs it below the open node above.
+    fn close(&mut self, height: u8) {
+        let node = std::mem::replace(self.level(height), Node::new(height));
+        if node.is_empty() {
+            return;
+        }
+        let closed = self.shelve(node);
+        self.kept_bytes += NODE_BYTES;
+        let parent = self.level(height + 1);
+        let slot = parent.entries.len();
+        parent.put_slot(slot, Some(closed));
+    }
+
+    fn shelve(&mut self, node: Node) -> Subtree {
+        let mut tree = Subtree::Loaded(Arc::new(node));
+        if !self.streaming {
+            return tree;
+        }
+        let cid = node::seal(&mut tree);
+        node::take_new(&mut tree, &mut self.closed);
+        Subtree::Stub(cid)
+    }
+
+    fn level(&mut self, height: u8) -> &mut Node {
+        let height = usize::from(height);
+        while self.levels.len() <= height {
+            let next = u8::try_from(self.levels.len()).unwrap_or(MAX_HEIGHT);
+            self.levels.push(Node::new(next));
+        }
+        #[expect(clippy::indexing_slicing, reason = "the loop above made the level")]
+        &mut self.levels[height]
+    }
+}
