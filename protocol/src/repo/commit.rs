@@ -75,7 +75,13 @@ impl UnsignedCommit {
     #[must_use]
     pub fn sign(self, key: &SigningKey) -> Commit {
         let sig = key.sign(&self.encode());
-        Commit { did: self.did, rev: self.rev, data: self.data, prev: None, sig }
+        Commit {
+            did: self.did,
+            rev: self.rev,
+            data: self.data,
+            prev: None,
+            sig,
+        }
     }
 }
 
@@ -83,7 +89,13 @@ impl Commit {
     /// The block.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        write(&self.did, self.rev, &self.data, self.prev.as_ref(), Some(&self.sig))
+        write(
+            &self.did,
+            self.rev,
+            &self.data,
+            self.prev.as_ref(),
+            Some(&self.sig),
+        )
     }
 
     /// The bytes the signature is over.
@@ -138,7 +150,13 @@ impl Commit {
             return Err(CommitError::Fields);
         }
         decoder.finish()?;
-        Ok(Self { did, rev, data, prev, sig })
+        Ok(Self {
+            did,
+            rev,
+            data,
+            prev,
+            sig,
+        })
     }
 }
 

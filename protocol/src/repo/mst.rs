@@ -81,7 +81,10 @@ pub fn is_key(key: &[u8]) -> bool {
             _ => return false,
         }
     }
-    slashes == 1 && key.len() <= MAX_KEY_BYTES && key.first() != Some(&b'/') && key.last() != Some(&b'/')
+    slashes == 1
+        && key.len() <= MAX_KEY_BYTES
+        && key.first() != Some(&b'/')
+        && key.last() != Some(&b'/')
 }
 
 /// What one or more edits changed about a tree's nodes.
@@ -112,7 +115,11 @@ impl Tree {
     /// The tree of a repository without records; its single node counts as new.
     #[must_use]
     pub fn empty() -> Self {
-        Self::from_root(Subtree::Loaded(Arc::new(Node::new(0))), empty_root(), node::NODE_BYTES)
+        Self::from_root(
+            Subtree::Loaded(Arc::new(Node::new(0))),
+            empty_root(),
+            node::NODE_BYTES,
+        )
     }
 
     /// The stored tree called `root`; nothing is read until it is needed.
@@ -122,7 +129,12 @@ impl Tree {
     }
 
     fn from_root(root: Subtree, base: Cid, loaded_bytes: usize) -> Self {
-        Self { root, base, removed: Vec::new(), loaded_bytes }
+        Self {
+            root,
+            base,
+            removed: Vec::new(),
+            loaded_bytes,
+        }
     }
 
     /// Builds the tree of `entries`, which must come in strictly ascending order of key.
@@ -166,7 +178,9 @@ impl Tree {
         key: &[u8],
         value: Link,
     ) -> Result<Option<Link>, MstError> {
-        self.edit(Loader::new(source), |edit, root| edit.insert(root, key, value))
+        self.edit(Loader::new(source), |edit, root| {
+            edit.insert(root, key, value)
+        })
     }
 
     /// Replaces the value of `key` and answers the old one, or `None`: then nothing changed.
@@ -179,7 +193,9 @@ impl Tree {
         key: &[u8],
         value: Link,
     ) -> Result<Option<Link>, MstError> {
-        self.edit(Loader::new(source), |edit, root| edit.update(root, key, value))
+        self.edit(Loader::new(source), |edit, root| {
+            edit.update(root, key, value)
+        })
     }
 
     /// Removes `key` and answers its value, or `None`: then nothing changed.
@@ -212,7 +228,10 @@ impl Tree {
         let (removed, grown, shrunk) = edit.finish();
         if result.is_ok() {
             self.removed = removed;
-            self.loaded_bytes = self.loaded_bytes.saturating_add(grown).saturating_sub(shrunk);
+            self.loaded_bytes = self
+                .loaded_bytes
+                .saturating_add(grown)
+                .saturating_sub(shrunk);
         } else {
             self.root = Subtree::Stub(self.base);
             self.loaded_bytes = 0;
@@ -234,15 +253,22 @@ impl Tree {
         // A node can go and come back within one batch: then it neither came nor went.
         if !removed.is_empty() && !added.is_empty() {
             let fresh: std::collections::HashSet<Cid> = added.iter().map(|(cid, _)| *cid).collect();
-            let back: std::collections::HashSet<Cid> =
-                removed.iter().copied().filter(|cid| fresh.contains(cid)).collect();
+            let back: std::collections::HashSet<Cid> = removed
+                .iter()
+                .copied()
+                .filter(|cid| fresh.contains(cid))
+                .collect();
             if !back.is_empty() {
                 removed.retain(|cid| !back.contains(cid));
                 added.retain(|(cid, _)| !back.contains(cid));
             }
         }
         self.base = root;
-        NodeDelta { root, added, removed }
+        NodeDelta {
+            root,
+            added,
+            removed,
+        }
     }
 
     /// The node blocks that prove the state of `keys`, present or not, and let the operations on
@@ -311,10 +337,6 @@ impl Tree {
     /// Forgets every loaded node that has not changed since it was stored.
     pub fn unload_clean(&mut self) {
         self.loaded_bytes = node::unload(&mut self.root);
-    }
-
-    pub(crate) fn subtree(&self) -> &Subtree {
-        &self.root
     }
 }
 

@@ -1,0 +1,1 @@
+//! Proofs that a repository holds a record, or does not.

@@ -37,7 +37,10 @@ impl Builder {
     /// away, children before parents.
     #[must_use]
     pub fn streaming() -> Self {
-        Self { streaming: true, ..Self::in_memory() }
+        Self {
+            streaming: true,
+            ..Self::in_memory()
+        }
     }
 
     /// Adds the next leaf.
@@ -62,7 +65,11 @@ impl Builder {
         if node.entries.len() >= MAX_ENTRIES {
             return Err(MstError::node_full(key));
         }
-        let entry = Entry { key: key.into(), value, right: None };
+        let entry = Entry {
+            key: key.into(),
+            value,
+            right: None,
+        };
         let bytes = entry.bytes();
         node.entries.push(entry);
         self.kept_bytes += bytes;

@@ -113,7 +113,13 @@ fn parse(block: &[u8], cid: Cid, height: Option<u8>) -> Result<Node, &'static st
         None if left.is_none() => 0,
         None => return Err("the root holds nothing but one child"),
     };
-    let node = Node { cid, state: State::Stored, height, left, entries };
+    let node = Node {
+        cid,
+        state: State::Stored,
+        height,
+        left,
+        entries,
+    };
     check_shape(&node, height, node_height.is_some())?;
     Ok(node)
 }
@@ -139,7 +145,9 @@ fn entry(cursor: &mut Cursor<'_>, previous: &[u8]) -> Result<Entry, &'static str
     let suffix = cursor.take(length)?;
     cursor.literal(b"\x61p", SHAPE)?;
     let shared = cursor.head(UINT)?;
-    let prefix = previous.get(..shared).ok_or("a prefix is longer than the key before it")?;
+    let prefix = previous
+        .get(..shared)
+        .ok_or("a prefix is longer than the key before it")?;
     let (first, replaced) = (suffix.first(), previous.get(shared));
     // The first byte past the prefix decides both: it must differ (the prefix is maximal) and be
     // greater (the keys ascend).
@@ -157,7 +165,11 @@ fn entry(cursor: &mut Cursor<'_>, previous: &[u8]) -> Result<Entry, &'static str
     let right = cursor.child()?;
     cursor.literal(b"\x61v", SHAPE)?;
     let value = cursor.link()?;
-    Ok(Entry { key: key.into_boxed_slice(), value, right })
+    Ok(Entry {
+        key: key.into_boxed_slice(),
+        value,
+        right,
+    })
 }
 
 /// What is left to read of a block.
@@ -196,7 +208,10 @@ impl<'a> Cursor<'a> {
     }
 
     fn number(&mut self, bytes: usize) -> Result<usize, &'static str> {
-        Ok(self.take(bytes)?.iter().fold(0, |sum, &byte| sum << 8 | usize::from(byte)))
+        Ok(self
+            .take(bytes)?
+            .iter()
+            .fold(0, |sum, &byte| sum << 8 | usize::from(byte)))
     }
 
     fn child(&mut self) -> Result<Option<Subtree>, &'static str> {

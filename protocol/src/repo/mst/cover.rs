@@ -37,7 +37,11 @@ impl Wanted<'_> {
 
 impl<'s, S: BlockSource + ?Sized> Cover<'s, S> {
     pub(super) fn new(loader: Loader<'s, S>, neighbours: bool) -> Self {
-        Self { loader, neighbours, blocks: Vec::with_capacity(16) }
+        Self {
+            loader,
+            neighbours,
+            blocks: Vec::with_capacity(16),
+        }
     }
 
     /// The blocks, and the memory the nodes loaded on the way take.
@@ -51,7 +55,11 @@ impl<'s, S: BlockSource + ?Sized> Cover<'s, S> {
         root: &Subtree,
         keys: &[&[u8]],
     ) -> Result<Option<Subtree>, MstError> {
-        let wanted = Wanted { keys, first: false, last: false };
+        let wanted = Wanted {
+            keys,
+            first: false,
+            last: false,
+        };
         self.below(root, None, Bounds::default(), wanted)
     }
 
@@ -91,14 +99,24 @@ impl<'s, S: BlockSource + ?Sized> Cover<'s, S> {
         let mut first = wanted.first;
         for slot in 0..=node.entries.len() {
             let entry = node.entries.get(slot).map(|entry| &*entry.key);
-            let cut = entry.map_or(rest.len(), |key| rest.partition_point(|wanted| *wanted < key));
+            let cut = entry.map_or(rest.len(), |key| {
+                rest.partition_point(|wanted| *wanted < key)
+            });
             let (inside, after) = rest.split_at_checked(cut).unwrap_or((rest, &[]));
             let (hit, after) = match (entry, after.split_first()) {
                 (Some(key), Some((wanted, others))) if *wanted == key => (true, others),
                 _ => (false, after),
             };
-            let last = if entry.is_some() { hit && self.neighbours } else { wanted.last };
-            let inner = Wanted { keys: inside, first, last };
+            let last = if entry.is_some() {
+                hit && self.neighbours
+            } else {
+                wanted.last
+            };
+            let inner = Wanted {
+                keys: inside,
+                first,
+                last,
+            };
             if let Some(child) = node.slot(slot).filter(|_| !inner.is_nothing())
                 && let Some(child) = self.below(child, below, node.bounds(slot, bounds), inner)?
             {

@@ -45,7 +45,10 @@ enum Here<'t> {
 
 impl Side {
     fn new(root: Subtree) -> Self {
-        Self { root: Some(root), stack: Vec::new() }
+        Self {
+            root: Some(root),
+            stack: Vec::new(),
+        }
     }
 
     /// Drops finished nodes and empty slots.
@@ -65,12 +68,15 @@ impl Side {
         if let Some(root) = &self.root {
             return Here::Child(root, None);
         }
-        let Some((node, place)) = self.stack.last() else { return Here::End };
+        let Some((node, place)) = self.stack.last() else {
+            return Here::End;
+        };
         if place % 2 == 1 {
             return node.entries.get(place / 2).map_or(Here::End, Here::Leaf);
         }
         let height = node.height.checked_sub(1);
-        node.slot(place / 2).map_or(Here::End, |child| Here::Child(child, height))
+        node.slot(place / 2)
+            .map_or(Here::End, |child| Here::Child(child, height))
     }
 
     fn skip(&mut self) {
@@ -108,7 +114,9 @@ impl Side {
     }
 
     fn take_leaf(&mut self) -> Option<(Box<[u8]>, Link)> {
-        let Here::Leaf(entry) = self.here() else { return None };
+        let Here::Leaf(entry) = self.here() else {
+            return None;
+        };
         let leaf = (entry.key.clone(), entry.value.clone());
         self.skip();
         Some(leaf)
@@ -117,7 +125,11 @@ impl Side {
 
 impl<'s, S: BlockSource + ?Sized> Diff<'s, S> {
     pub(super) fn new(source: &'s S, before: Subtree, after: Subtree) -> Self {
-        Self { loader: Loader::new(source), before: Side::new(before), after: Side::new(after) }
+        Self {
+            loader: Loader::new(source),
+            before: Side::new(before),
+            after: Side::new(after),
+        }
     }
 
     fn advance(&mut self) -> Result<Option<Change>, MstError> {
@@ -171,8 +183,14 @@ impl<S: BlockSource + ?Sized> Iterator for Diff<'_, S> {
     fn next(&mut self) -> Option<Self::Item> {
         let next = self.advance();
         if next.is_err() {
-            self.before = Side { root: None, stack: Vec::new() };
-            self.after = Side { root: None, stack: Vec::new() };
+            self.before = Side {
+                root: None,
+                stack: Vec::new(),
+            };
+            self.after = Side {
+                root: None,
+                stack: Vec::new(),
+            };
         }
         next.transpose()
     }

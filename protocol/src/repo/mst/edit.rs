@@ -30,7 +30,12 @@ struct Leaf<'k> {
 
 impl<'s, S: BlockSource + ?Sized> Edit<'s, S> {
     pub(super) fn new(loader: Loader<'s, S>, removed: Vec<Cid>) -> Self {
-        Self { loader, removed, grown: 0, shrunk: 0 }
+        Self {
+            loader,
+            removed,
+            grown: 0,
+            shrunk: 0,
+        }
     }
 
     /// The stored nodes that became unreachable, and the memory gained and lost.
@@ -48,7 +53,10 @@ impl<'s, S: BlockSource + ?Sized> Edit<'s, S> {
         if !is_key(key) {
             return Err(MstError::invalid_key(key));
         }
-        let leaf = Leaf { key, depth: key_depth(key) };
+        let leaf = Leaf {
+            key,
+            depth: key_depth(key),
+        };
         if leaf.depth > MAX_HEIGHT {
             return Err(MstError::too_deep(key));
         }
@@ -57,7 +65,10 @@ impl<'s, S: BlockSource + ?Sized> Edit<'s, S> {
         if node.is_empty() {
             self.gone(node);
             let entry = self.entry(&leaf, value, None);
-            *root = loaded(Node { entries: vec![entry], ..Node::new(leaf.depth) });
+            *root = loaded(Node {
+                entries: vec![entry],
+                ..Node::new(leaf.depth)
+            });
             return Ok(None);
         }
         if leaf.depth <= height {
@@ -70,7 +81,11 @@ impl<'s, S: BlockSource + ?Sized> Edit<'s, S> {
         let right = after.map(|tree| self.lift(tree, height + 1..leaf.depth));
         let entry = self.entry(&leaf, value, right);
         self.grown += NODE_BYTES;
-        *root = loaded(Node { left, entries: vec![entry], ..Node::new(leaf.depth) });
+        *root = loaded(Node {
+            left,
+            entries: vec![entry],
+            ..Node::new(leaf.depth)
+        });
         Ok(None)
     }
 
@@ -113,7 +128,10 @@ impl<'s, S: BlockSource + ?Sized> Edit<'s, S> {
                 None => {
                     let entry = self.entry(leaf, value, None);
                     self.grown += NODE_BYTES;
-                    let fresh = loaded(Node { entries: vec![entry], ..Node::new(leaf.depth) });
+                    let fresh = loaded(Node {
+                        entries: vec![entry],
+                        ..Node::new(leaf.depth)
+                    });
                     self.lift(fresh, leaf.depth + 1..node.height)
                 }
             };
@@ -153,9 +171,13 @@ impl<'s, S: BlockSource + ?Sized> Edit<'s, S> {
                 return Ok(old.map(|(old, _)| old));
             }
         };
-        let Some(mut child) = node.take_slot(slot) else { return Ok(None) };
+        let Some(mut child) = node.take_slot(slot) else {
+            return Ok(None);
+        };
         let inner = node.bounds(slot, bounds);
-        let below = self.loader.node(&mut child, node.height.checked_sub(1), inner)?;
+        let below = self
+            .loader
+            .node(&mut child, node.height.checked_sub(1), inner)?;
         let below = Arc::make_mut(below);
         let old = self.update_below(below, key, value, inner)?;
         let changed = matches!(below.state, State::Dirty);
@@ -193,8 +215,20 @@ impl<'s, S: BlockSource + ?Sized> Edit<'s, S> {
                 self.shrunk += entry.bytes();
                 let gap = node.bounds(slot, bounds);
                 let merged = self.merge(
-                    (before, Bounds { high: Some(key), ..gap }),
-                    (entry.right, Bounds { low: Some(key), ..gap }),
+                    (
+                        before,
+                        Bounds {
+                            high: Some(key),
+                            ..gap
+                        },
+                    ),
+                    (
+                        entry.right,
+                        Bounds {
+                            low: Some(key),
+                            ..gap
+                        },
+                    ),
                     below,
                 )?;
                 node.put_slot(slot, merged);
@@ -203,7 +237,9 @@ impl<'s, S: BlockSource + ?Sized> Edit<'s, S> {
             }
             Err(slot) => slot,
         };
-        let Some(mut child) = node.take_slot(slot) else { return Ok(None) };
+        let Some(mut child) = node.take_slot(slot) else {
+            return Ok(None);
+        };
         let inner = node.bounds(slot, bounds);
         let below = Arc::make_mut(self.loader.node(&mut child, below, inner)?);
         let found = self.remove_below(below, key, inner)?;
@@ -231,7 +267,10 @@ impl<'s, S: BlockSource + ?Sized> Edit<'s, S> {
     ) -> Result<Halves, MstError> {
         let shared = self.loader.node(&mut tree, Some(height), bounds)?;
         let Err(slot) = shared.search(key) else {
-            return Err(MstError::Misplaced { cid: shared.cid, reason: "a key is at two heights" });
+            return Err(MstError::Misplaced {
+                cid: shared.cid,
+                reason: "a key is at two heights",
+            });
         };
         let end = shared.entries.len();
         let (before, after) = if shared.slot(slot).is_some() {
@@ -239,9 +278,12 @@ impl<'s, S: BlockSource + ?Sized> Edit<'s, S> {
             let inner = node.take_slot(slot);
             let halves = match inner {
                 None => (None, None),
-                Some(inner) => {
-                    self.split(inner, height.saturating_sub(1), key, node.bounds(slot, bounds))?
-                }
+                Some(inner) => self.split(
+                    inner,
+                    height.saturating_sub(1),
+                    key,
+                    node.bounds(slot, bounds),
+                )?,
             };
             match halves {
                 (before, None) if slot == end => {
@@ -264,7 +306,11 @@ impl<'s, S: BlockSource + ?Sized> Edit<'s, S> {
         let node = Arc::make_mut(shared);
         self.dirty(node);
         self.grown += NODE_BYTES;
-        let right = Node { left: after, entries: node.entries.split_off(slot), ..Node::new(height) };
+        let right = Node {
+            left: after,
+            entries: node.entries.split_off(slot),
+            ..Node::new(height)
+        };
         node.put_slot(slot, before);
         Ok((Some(tree), Some(loaded(right))))
     }
@@ -306,7 +352,10 @@ impl<'s, S: BlockSource + ?Sized> Edit<'s, S> {
     fn lift(&mut self, tree: Subtree, heights: std::ops::Range<u8>) -> Subtree {
         heights.fold(tree, |tree, height| {
             self.grown += NODE_BYTES;
-            loaded(Node { left: Some(tree), ..Node::new(height) })
+            loaded(Node {
+                left: Some(tree),
+                ..Node::new(height)
+            })
         })
     }
 
@@ -335,7 +384,11 @@ impl<'s, S: BlockSource + ?Sized> Edit<'s, S> {
     }
 
     fn entry(&mut self, leaf: &Leaf<'_>, value: Link, right: Option<Subtree>) -> Entry {
-        let entry = Entry { key: leaf.key.into(), value, right };
+        let entry = Entry {
+            key: leaf.key.into(),
+            value,
+            right,
+        };
         self.grown += entry.bytes();
         entry
     }

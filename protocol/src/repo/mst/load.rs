@@ -18,7 +18,11 @@ pub(crate) struct Loader<'s, S: ?Sized> {
 
 impl<'s, S: BlockSource + ?Sized> Loader<'s, S> {
     pub(crate) fn new(source: &'s S) -> Self {
-        Self { source, partial: false, loaded_bytes: 0 }
+        Self {
+            source,
+            partial: false,
+            loaded_bytes: 0,
+        }
     }
 
     /// For proofs: what the blocks do not hold may stay unknown where nothing depends on it.
@@ -44,9 +48,10 @@ impl<'s, S: BlockSource + ?Sized> Loader<'s, S> {
     ) -> Result<Node, MstError> {
         let node = match self.source.block(&cid)? {
             Some(block) => codec::decode(&block, cid, height)?,
-            None if height.is_none() && cid == empty_root() => {
-                Node { state: State::Stored, ..Node::new(0) }
-            }
+            None if height.is_none() && cid == empty_root() => Node {
+                state: State::Stored,
+                ..Node::new(0)
+            },
             None => return Err(MstError::MissingNode(cid)),
         };
         let first = node.entries.first().map(|entry| &*entry.key);
@@ -54,7 +59,10 @@ impl<'s, S: BlockSource + ?Sized> Loader<'s, S> {
         if matches!((bounds.low, first), (Some(low), Some(first)) if first <= low)
             || matches!((bounds.high, last), (Some(high), Some(last)) if last >= high)
         {
-            return Err(MstError::Misplaced { cid, reason: "its keys belong elsewhere" });
+            return Err(MstError::Misplaced {
+                cid,
+                reason: "its keys belong elsewhere",
+            });
         }
         self.loaded_bytes += node.bytes();
         Ok(node)
@@ -94,7 +102,9 @@ pub(super) fn get<S: BlockSource + ?Sized>(
 fn peek(root: &Subtree, key: &[u8]) -> Option<Option<Link>> {
     let mut here = root;
     loop {
-        let Subtree::Loaded(node) = here else { return None };
+        let Subtree::Loaded(node) = here else {
+            return None;
+        };
         let slot = match node.search(key) {
             Ok(entry) => return Some(node.entries.get(entry).map(|entry| entry.value.clone())),
             Err(slot) => slot,
@@ -122,7 +132,9 @@ fn get_below<S: BlockSource + ?Sized>(
         return Ok(None);
     }
     let node = Arc::make_mut(node);
-    let Some(mut child) = node.take_slot(slot) else { return Ok(None) };
+    let Some(mut child) = node.take_slot(slot) else {
+        return Ok(None);
+    };
     let below = node.height.checked_sub(1);
     let found = get_below(loader, &mut child, below, node.bounds(slot, bounds), key);
     node.put_slot(slot, Some(child));
@@ -135,7 +147,14 @@ pub(crate) fn load_partial(blocks: &BlockMap, root: Cid) -> Result<Tree, MstErro
     let mut tree = Tree::load(root);
     let mut loader = Loader::new(blocks).partial();
     let mut budget = blocks.len();
-    fill(&mut loader, blocks, &mut tree.root, None, Bounds::default(), &mut budget)?;
+    fill(
+        &mut loader,
+        blocks,
+        &mut tree.root,
+        None,
+        Bounds::default(),
+        &mut budget,
+    )?;
     tree.loaded_bytes = loader.loaded_bytes();
     Ok(tree)
 }
@@ -149,15 +168,28 @@ fn fill(
     budget: &mut usize,
 ) -> Result<(), MstError> {
     let node = Arc::make_mut(loader.node(tree, height, bounds)?);
-    *budget = budget.checked_sub(1).ok_or(MstError::RepeatedNode(node.cid))?;
+    *budget = budget
+        .checked_sub(1)
+        .ok_or(MstError::RepeatedNode(node.cid))?;
     let below = node.height.checked_sub(1);
     for slot in 0..=node.entries.len() {
-        let Some(child) = node.slot(slot) else { continue };
+        let Some(child) = node.slot(slot) else {
+            continue;
+        };
         if !blocks.contains_key(&child.cid()) {
             continue;
         }
-        let Some(mut child) = node.take_slot(slot) else { continue };
-        fill(loader, blocks, &mut child, below, node.bounds(slot, bounds), budget)?;
+        let Some(mut child) = node.take_slot(slot) else {
+            continue;
+        };
+        fill(
+            loader,
+            blocks,
+            &mut child,
+            below,
+            node.bounds(slot, bounds),
+            budget,
+        )?;
         node.put_slot(slot, Some(child));
     }
     Ok(())

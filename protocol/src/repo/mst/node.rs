@@ -74,7 +74,13 @@ pub(super) struct Bounds<'k> {
 impl Node {
     /// An empty node that no store knows.
     pub(super) fn new(height: u8) -> Self {
-        Self { cid: empty_root(), state: State::Dirty, height, left: None, entries: Vec::new() }
+        Self {
+            cid: empty_root(),
+            state: State::Dirty,
+            height,
+            left: None,
+            entries: Vec::new(),
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -89,14 +95,20 @@ impl Node {
     pub(super) fn slot(&self, slot: usize) -> Option<&Subtree> {
         match slot.checked_sub(1) {
             None => self.left.as_ref(),
-            Some(entry) => self.entries.get(entry).and_then(|entry| entry.right.as_ref()),
+            Some(entry) => self
+                .entries
+                .get(entry)
+                .and_then(|entry| entry.right.as_ref()),
         }
     }
 
     pub(super) fn take_slot(&mut self, slot: usize) -> Option<Subtree> {
         match slot.checked_sub(1) {
             None => self.left.take(),
-            Some(entry) => self.entries.get_mut(entry).and_then(|entry| entry.right.take()),
+            Some(entry) => self
+                .entries
+                .get_mut(entry)
+                .and_then(|entry| entry.right.take()),
         }
     }
 
@@ -113,10 +125,16 @@ impl Node {
 
     /// What the child in `slot` must lie between, given what this node lies between.
     pub(super) fn bounds<'k>(&'k self, slot: usize, outer: Bounds<'k>) -> Bounds<'k> {
-        let before = slot.checked_sub(1).and_then(|entry| self.entries.get(entry));
+        let before = slot
+            .checked_sub(1)
+            .and_then(|entry| self.entries.get(entry));
         Bounds {
             low: before.map(|entry| &*entry.key).or(outer.low),
-            high: self.entries.get(slot).map(|entry| &*entry.key).or(outer.high),
+            high: self
+                .entries
+                .get(slot)
+                .map(|entry| &*entry.key)
+                .or(outer.high),
         }
     }
 
@@ -150,7 +168,11 @@ fn seal_below(tree: &mut Subtree, scratch: &mut Vec<u8>) -> Cid {
     if let Some(child) = &mut node.left {
         seal_below(child, scratch);
     }
-    for child in node.entries.iter_mut().filter_map(|entry| entry.right.as_mut()) {
+    for child in node
+        .entries
+        .iter_mut()
+        .filter_map(|entry| entry.right.as_mut())
+    {
         seal_below(child, scratch);
     }
     scratch.clear();
@@ -174,7 +196,11 @@ pub(super) fn take_new(tree: &mut Subtree, out: &mut Vec<(Cid, Bytes)>) {
     if let Some(child) = &mut node.left {
         take_new(child, out);
     }
-    for child in node.entries.iter_mut().filter_map(|entry| entry.right.as_mut()) {
+    for child in node
+        .entries
+        .iter_mut()
+        .filter_map(|entry| entry.right.as_mut())
+    {
         take_new(child, out);
     }
 }
@@ -193,7 +219,11 @@ pub(super) fn unload(tree: &mut Subtree) -> usize {
     if let Some(child) = &mut node.left {
         bytes += unload(child);
     }
-    for child in node.entries.iter_mut().filter_map(|entry| entry.right.as_mut()) {
+    for child in node
+        .entries
+        .iter_mut()
+        .filter_map(|entry| entry.right.as_mut())
+    {
         bytes += unload(child);
     }
     bytes

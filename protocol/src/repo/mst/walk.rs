@@ -35,7 +35,9 @@ impl<'s, S: BlockSource + ?Sized> Walk<'s, S> {
             self.seek(root)?;
         }
         loop {
-            let Some((node, place)) = self.stack.last_mut() else { return Ok(None) };
+            let Some((node, place)) = self.stack.last_mut() else {
+                return Ok(None);
+            };
             let here = *place;
             *place += 1;
             if here % 2 == 1 {
@@ -83,7 +85,10 @@ impl<'s, S: BlockSource + ?Sized> Walk<'s, S> {
         for (node, place) in &self.stack {
             bounds = node.bounds(place.saturating_sub(1) / 2, bounds);
         }
-        let height = self.stack.last().and_then(|(parent, _)| parent.height.checked_sub(1));
+        let height = self
+            .stack
+            .last()
+            .and_then(|(parent, _)| parent.height.checked_sub(1));
         Ok(Arc::new(self.loader.fetch(cid, height, bounds)?))
     }
 }
