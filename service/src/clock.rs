@@ -32,10 +32,15 @@ impl SystemClock {
 }
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the wall clock"
+    )]
     fn now_us(&self) -> u64 {
         // A clock before 1970 reads as 0, one after the year 586,000 as the largest number.
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or(Duration::ZERO);
         u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
     }
 }
@@ -49,7 +54,9 @@ pub struct ManualClock {
 impl ManualClock {
     /// A clock that shows `now_us` (Unix microseconds).
     pub fn at_us(now_us: u64) -> Self {
-        Self { now_us: Arc::new(AtomicU64::new(now_us)) }
+        Self {
+            now_us: Arc::new(AtomicU64::new(now_us)),
+        }
     }
 
     /// Sets the time, also backwards.

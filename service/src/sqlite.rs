@@ -150,7 +150,9 @@ impl Database {
         T: Send + 'static,
         E: std::error::Error + Send + 'static,
     {
-        self.inner.writes.push(writer::Lane::Interactive, value, |_: &T| {})
+        self.inner
+            .writes
+            .push(writer::Lane::Interactive, value, |_: &T| {})
     }
 
     /// As [`Database::write`]; `then` runs on the writer thread when the value is durable, in commit
@@ -166,7 +168,9 @@ impl Database {
         T: Send + 'static,
         E: std::error::Error + Send + 'static,
     {
-        self.inner.writes.push(writer::Lane::Interactive, value, then)
+        self.inner
+            .writes
+            .push(writer::Lane::Interactive, value, then)
     }
 
     /// As [`Database::write`], behind every interactive write: for the small steps of large work. At
@@ -180,7 +184,9 @@ impl Database {
         T: Send + 'static,
         E: std::error::Error + Send + 'static,
     {
-        self.inner.writes.push(writer::Lane::Background, value, |_: &T| {})
+        self.inner
+            .writes
+            .push(writer::Lane::Background, value, |_: &T| {})
     }
 
     /// Runs `read` on a reader thread, against one snapshot. For scans and anything above ~100 µs.

@@ -50,7 +50,9 @@ pub(super) struct Keeper {
 
 impl std::fmt::Debug for Keeper {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Keeper").field("stats", &self.stats()).finish_non_exhaustive()
+        f.debug_struct("Keeper")
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
     }
 }
 
@@ -81,7 +83,10 @@ impl Keeper {
 
     /// Bytes in the log, and checkpoints run.
     pub(super) fn stats(&self) -> (u64, u64) {
-        (self.wal_bytes.load(Ordering::Relaxed), self.checkpoints.load(Ordering::Relaxed))
+        (
+            self.wal_bytes.load(Ordering::Relaxed),
+            self.checkpoints.load(Ordering::Relaxed),
+        )
     }
 
     /// Called by the writer after every commit.
@@ -110,7 +115,8 @@ impl Keeper {
                     "the write-ahead log is over its limit and something outside keeps reading it"
                 );
                 // A foreign reader must not stop every write: asked again after some growth.
-                self.patience_bytes.fetch_add(self.limit_bytes / 4, Ordering::Relaxed);
+                self.patience_bytes
+                    .fetch_add(self.limit_bytes / 4, Ordering::Relaxed);
                 break;
             }
         }
@@ -193,7 +199,11 @@ impl Keeper {
             // A time-out is the ordinary case: the look at the clock tick.
             let _timed_out = self.wake.wait_for(&mut state, TICK);
         }
-        (std::mem::take(&mut state.commits), state.writer_waits, state.closed)
+        (
+            std::mem::take(&mut state.commits),
+            state.writer_waits,
+            state.closed,
+        )
     }
 
     fn tell_writer(&self) {

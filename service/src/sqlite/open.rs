@@ -52,7 +52,10 @@ pub(super) fn open(
             // Given back when the last thread, and with it the last connection, is gone.
             drop(lock);
         })
-        .map_err(|cause| OpenError::NotWritable { path: path.to_owned(), cause })?;
+        .map_err(|cause| OpenError::NotWritable {
+            path: path.to_owned(),
+            cause,
+        })?;
         database.inner.threads.lock().push(thread);
         Ok(())
     };
@@ -60,12 +63,18 @@ pub(super) fn open(
     for number in 0..options.readers.max(1) {
         let connection = connect(path, options.reader_cache_bytes, Access::Read)?;
         let pool = Arc::clone(&pool);
-        spawn(&format!("read{number}"), Box::new(move || pool.run(&connection)))?;
+        spawn(
+            &format!("read{number}"),
+            Box::new(move || pool.run(&connection)),
+        )?;
     }
     let connection = connect(path, 0, Access::Write)?;
     connection
         .busy_timeout(KEEPER_PATIENCE)
-        .map_err(|cause| OpenError::Sqlite { path: path.to_owned(), cause })?;
+        .map_err(|cause| OpenError::Sqlite {
+            path: path.to_owned(),
+            cause,
+        })?;
     let writer = Writer::new(writer, queue, Arc::clone(&keeper), options.name);
     spawn("keep", Box::new(move || keeper.run(&connection, &pool)))?;
     spawn("write", Box::new(move || writer.run()))?;
@@ -73,7 +82,9 @@ pub(super) fn open(
 }
 
 fn spawn_thread(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name(name.to_owned()).spawn(work)
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(work)
 }
 
 /// Locks `<path>.lock` for this process.
@@ -89,15 +100,22 @@ fn lock(path: &Path) -> Result<File, OpenError> {
         .map_err(|cause| not_writable(&name, cause))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::Locked { path: path.to_owned() }),
+        Err(TryLockError::WouldBlock) => Err(OpenError::Locked {
+            path: path.to_owned(),
+        }),
         Err(TryLockError::Error(cause)) => Err(not_writable(&name, cause)),
     }
 }
 
 fn not_writable(path: &Path, cause: io::Error) -> OpenError {
     match cause.kind() {
-        io::ErrorKind::StorageFull => OpenError::DiskFull { path: path.to_owned() },
-        _ => OpenError::NotWritable { path: path.to_owned(), cause },
+        io::ErrorKind::StorageFull => OpenError::DiskFull {
+            path: path.to_owned(),
+        },
+        _ => OpenError::NotWritable {
+            path: path.to_owned(),
+            cause,
+        },
     }
 }
 
@@ -144,7 +162,10 @@ fn open_error(path: &Path, cause: rusqlite::Error) -> OpenError {
             OpenError::NotADatabase { path, cause }
         }
         Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
-            OpenError::NotWritable { path, cause: io::Error::other(cause) }
+            OpenError::NotWritable {
+                path,
+                cause: io::Error::other(cause),
+            }
         }
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => OpenError::Locked { path },
         _ => OpenError::Sqlite { path, cause },
@@ -158,26 +179,39 @@ fn migrate(
     migrations: &[Migration],
 ) -> Result<(), OpenError> {
     let sqlite = |cause| open_error(path, cause);
-    let transaction =
-        connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite)?;
+    let transaction = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(sqlite)?;
     transaction
         .execute_batch(
             "CREATE TABLE IF NOT EXISTS migration (number INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT",
         )
         .map_err(sqlite)?;
     let found = transaction
-        .query_row("SELECT max(number) FROM migration", [], |row| row.get::<_, Option<u32>>(0))
+        .query_row("SELECT max(number) FROM migration", [], |row| {
+            row.get::<_, Option<u32>>(0)
+        })
         .map_err(sqlite)?
         .unwrap_or(0);
-    let known = migrations.iter().map(|migration| migration.number).max().unwrap_or(0);
+    let known = migrations
+        .iter()
+        .map(|migration| migration.number)
+        .max()
+        .unwrap_or(0);
     if found > known {
-        return Err(OpenError::NewerVersion { path: path.to_owned(), found, known });
+        return Err(OpenError::NewerVersion {
+            path: path.to_owned(),
+            found,
+            known,
+        });
     }
     for migration in migrations {
         let name = transaction
-            .query_row("SELECT name FROM migration WHERE number = ?1", [migration.number], |row| {
-                row.get::<_, String>(0)
-            })
+            .query_row(
+                "SELECT name FROM migration WHERE number = ?1",
+                [migration.number],
+                |row| row.get::<_, String>(0),
+            )
             .optional()
             .map_err(sqlite)?;
         match name {
@@ -192,7 +226,9 @@ fn migrate(
             }
             None => apply(&transaction, *migration).map_err(|cause| {
                 match cause.sqlite_error_code() {
-                    Some(ErrorCode::DiskFull) => OpenError::DiskFull { path: path.to_owned() },
+                    Some(ErrorCode::DiskFull) => OpenError::DiskFull {
+                        path: path.to_owned(),
+                    },
                     _ => OpenError::Migration {
                         path: path.to_owned(),
                         number: migration.number,

@@ -40,7 +40,9 @@ pub(super) struct Pool {
 
 impl std::fmt::Debug for Pool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pool").field("points", &self.points.len()).finish_non_exhaustive()
+        f.debug_struct("Pool")
+            .field("points", &self.points.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -111,7 +113,10 @@ impl Pool {
         let start = self.next_point.fetch_add(1, Ordering::Relaxed);
         let (later, sooner) = self.points.split_at(start.checked_rem(self.points.len())?);
         let mut order = sooner.iter().chain(later);
-        order.clone().find_map(Mutex::try_lock).or_else(|| order.next().map(Mutex::lock))
+        order
+            .clone()
+            .find_map(Mutex::try_lock)
+            .or_else(|| order.next().map(Mutex::lock))
     }
 
     /// A reader thread's life.

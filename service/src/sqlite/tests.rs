@@ -27,7 +27,8 @@ fn open(folder: &TempDir, options: Options) -> Database {
 }
 
 fn insert(tx: &Transaction, text: &str) -> Result<i64, StoreError> {
-    tx.prepare_cached("INSERT INTO item (text) VALUES (?1)")?.execute([text])?;
+    tx.prepare_cached("INSERT INTO item (text) VALUES (?1)")?
+        .execute([text])?;
     Ok(tx.last_insert_rowid())
 }
 
@@ -56,7 +57,10 @@ async fn a_refused_or_panicking_value_takes_only_itself_back() {
     });
     let last = database.write(|tx| insert(tx, "last"));
     assert_eq!(first.await.unwrap(), 1);
-    assert!(matches!(refused.await, Err(WriteError::Value(StoreError::Refused))));
+    assert!(matches!(
+        refused.await,
+        Err(WriteError::Value(StoreError::Refused))
+    ));
     assert!(matches!(panicked.await, Err(WriteError::Panicked)));
     last.await.unwrap();
     assert_eq!(texts(&database), ["first", "last"]);
@@ -71,19 +75,20 @@ async fn then_runs_in_commit_order_before_the_answer() {
     let mut answers = Vec::new();
     for number in 0..200 {
         let seen = Arc::clone(&seen);
-        answers.push(
-            database.write_then(
-                move |tx| insert(tx, &number.to_string()),
-                move |id| seen.lock().push(*id),
-            ),
-        );
+        answers.push(database.write_then(
+            move |tx| insert(tx, &number.to_string()),
+            move |id| seen.lock().push(*id),
+        ));
     }
     for answer in answers {
         let id = answer.await.unwrap();
         assert!(seen.lock().contains(&id));
     }
     assert_eq!(*seen.lock(), (1..=200).collect::<Vec<_>>());
-    assert!(database.stats().commits < 200, "values that queue share a commit");
+    assert!(
+        database.stats().commits < 200,
+        "values that queue share a commit"
+    );
 }
 
 #[tokio::test]
@@ -99,7 +104,9 @@ async fn a_write_whose_caller_goes_away_is_applied() {
 async fn a_panic_after_the_commit_changes_nothing_for_the_caller() {
     let folder = TempDir::new().unwrap();
     let database = open(&folder, Options::default());
-    let answer = database.write_then(|tx| insert(tx, "kept"), |_| panic!("planted")).await;
+    let answer = database
+        .write_then(|tx| insert(tx, "kept"), |_| panic!("planted"))
+        .await;
     assert_eq!(answer.unwrap(), 1);
     assert_eq!(texts(&database), ["kept"]);
 }
@@ -107,7 +114,13 @@ async fn a_panic_after_the_commit_changes_nothing_for_the_caller() {
 #[tokio::test]
 async fn a_full_queue_answers_busy_and_loses_nothing() {
     let folder = TempDir::new().unwrap();
-    let database = open(&folder, Options { write_queue: 4, ..Options::default() });
+    let database = open(
+        &folder,
+        Options {
+            write_queue: 4,
+            ..Options::default()
+        },
+    );
     let (open_gate, gate) = std::sync::mpsc::channel::<()>();
     let blocker = database.write(move |tx| {
         gate.recv().ok();
@@ -116,12 +129,20 @@ async fn a_full_queue_answers_busy_and_loses_nothing() {
     while database.stats().queued > 0 {
         tokio::task::yield_now().await;
     }
-    let queued: Vec<_> = (0..6).map(|_| database.write(|tx| insert(tx, "queued"))).collect();
+    let queued: Vec<_> = (0..6)
+        .map(|_| database.write(|tx| insert(tx, "queued")))
+        .collect();
     open_gate.send(()).unwrap();
     blocker.await.unwrap();
     let answers = futures::future::join_all(queued).await;
     assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 4);
-    assert_eq!(answers.iter().filter(|a| matches!(a, Err(WriteError::Busy))).count(), 2);
+    assert_eq!(
+        answers
+            .iter()
+            .filter(|a| matches!(a, Err(WriteError::Busy)))
+            .count(),
+        2
+    );
     assert_eq!(texts(&database).len(), 5);
 }
 
@@ -146,8 +167,12 @@ async fn interactive_writes_go_first_and_background_ones_are_not_starved() {
             Ok(())
         }
     };
-    let background: Vec<_> = (0..3).map(|_| database.write_background(ran("background"))).collect();
-    let interactive: Vec<_> = (0..600).map(|_| database.write(ran("interactive"))).collect();
+    let background: Vec<_> = (0..3)
+        .map(|_| database.write_background(ran("background")))
+        .collect();
+    let interactive: Vec<_> = (0..600)
+        .map(|_| database.write(ran("interactive")))
+        .collect();
     open_gate.send(()).unwrap();
     blocker.await.unwrap();
     futures::future::join_all(background).await;
@@ -156,7 +181,10 @@ async fn interactive_writes_go_first_and_background_ones_are_not_starved() {
     assert_eq!(order.len(), 603);
     let first = order.iter().position(|name| *name == "background").unwrap();
     assert!(first > 0, "an interactive value goes first");
-    assert!(first < 600, "a background value gets into a commit of a busy writer");
+    assert!(
+        first < 600,
+        "a background value gets into a commit of a busy writer"
+    );
 }
 
 #[tokio::test]
@@ -203,9 +231,14 @@ async fn reads_see_one_snapshot_and_cannot_write() {
 #[tokio::test]
 async fn a_read_past_its_limit_is_interrupted_and_the_next_one_is_not() {
     let folder = TempDir::new().unwrap();
-    let options = Options { readers: 1, read_limit: Duration::from_millis(50), ..Options::default() };
+    let options = Options {
+        readers: 1,
+        read_limit: Duration::from_millis(50),
+        ..Options::default()
+    };
     let database = open(&folder, options);
-    let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+    let endless =
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
     let read = database.read(move |c| c.query_row(endless, [], |row| row.get::<_, i64>(0)));
     let next = database.read(|c| c.query_row("SELECT 7", [], |row| row.get::<_, i64>(0)));
     assert!(matches!(read.await, Err(ReadError::TooLong)));
@@ -215,7 +248,13 @@ async fn a_read_past_its_limit_is_interrupted_and_the_next_one_is_not() {
 #[tokio::test]
 async fn a_panicking_read_leaves_the_reader_usable() {
     let folder = TempDir::new().unwrap();
-    let database = open(&folder, Options { readers: 1, ..Options::default() });
+    let database = open(
+        &folder,
+        Options {
+            readers: 1,
+            ..Options::default()
+        },
+    );
     let read = database.read(|_| -> Result<(), rusqlite::Error> { panic!("planted") });
     assert!(matches!(read.await, Err(ReadError::Panicked)));
     let next = database.read(|c| c.query_row("SELECT 7", [], |row| row.get::<_, i64>(0)));
@@ -225,8 +264,14 @@ async fn a_panicking_read_leaves_the_reader_usable() {
 #[tokio::test]
 async fn a_full_read_queue_answers_busy() {
     let folder = TempDir::new().unwrap();
-    let database =
-        open(&folder, Options { readers: 1, read_queue: 1, ..Options::default() });
+    let database = open(
+        &folder,
+        Options {
+            readers: 1,
+            read_queue: 1,
+            ..Options::default()
+        },
+    );
     let (open_gate, gate) = std::sync::mpsc::channel::<()>();
     let (started, has_started) = tokio::sync::oneshot::channel();
     let blocker = database.read(move |_| {
@@ -262,7 +307,9 @@ async fn the_log_stays_bounded_while_a_reader_stalls() {
         for answer in futures::future::join_all(batch).await {
             answer.unwrap();
         }
-        let wal = std::fs::metadata(folder.path().join("t.sqlite-wal")).unwrap().len();
+        let wal = std::fs::metadata(folder.path().join("t.sqlite-wal"))
+            .unwrap()
+            .len();
         most.fetch_max(usize::try_from(wal).unwrap(), Ordering::Relaxed);
     }
     assert!(matches!(stalled.await, Err(ReadError::TooLong)));
@@ -277,7 +324,11 @@ async fn the_log_is_emptied_when_nobody_writes() {
     let folder = TempDir::new().unwrap();
     let database = open(&folder, Options::default());
     database.write(|tx| insert(tx, "text")).await.unwrap();
-    let wal = || std::fs::metadata(folder.path().join("t.sqlite-wal")).unwrap().len();
+    let wal = || {
+        std::fs::metadata(folder.path().join("t.sqlite-wal"))
+            .unwrap()
+            .len()
+    };
     assert!(wal() > 0);
     for _ in 0..100 {
         if wal() == 0 {
@@ -295,7 +346,10 @@ async fn everything_is_there_after_reopening_and_close_refuses_new_work() {
     let queued = database.write(|tx| insert(tx, "queued"));
     database.close().await;
     queued.await.unwrap();
-    assert!(matches!(database.write(|tx| insert(tx, "late")).await, Err(WriteError::Closed)));
+    assert!(matches!(
+        database.write(|tx| insert(tx, "late")).await,
+        Err(WriteError::Closed)
+    ));
     assert!(matches!(
         database.read(|_| Ok::<_, rusqlite::Error>(())).await,
         Err(ReadError::Closed)
@@ -310,7 +364,10 @@ fn a_database_that_is_open_is_locked_for_others() {
     let database = open(&folder, Options::default());
     let path = folder.path().join("t.sqlite");
     let second = Database::open(&path, SCHEMA, Options::default());
-    assert!(matches!(second, Err(OpenError::Locked { .. })), "{second:?}");
+    assert!(
+        matches!(second, Err(OpenError::Locked { .. })),
+        "{second:?}"
+    );
     drop(database);
     Database::open(&path, SCHEMA, Options::default()).unwrap();
 }
@@ -318,11 +375,25 @@ fn a_database_that_is_open_is_locked_for_others() {
 #[test]
 fn a_database_of_a_newer_version_is_refused_with_both_versions() {
     let folder = TempDir::new().unwrap();
-    let newer = [SCHEMA[0], Migration { number: 2, name: "more", sql: "CREATE TABLE more (id INTEGER)" }];
+    let newer = [
+        SCHEMA[0],
+        Migration {
+            number: 2,
+            name: "more",
+            sql: "CREATE TABLE more (id INTEGER)",
+        },
+    ];
     let path = folder.path().join("t.sqlite");
     drop(Database::open(&path, &newer, Options::default()).unwrap());
     let error = Database::open(&path, SCHEMA, Options::default()).unwrap_err();
-    assert!(matches!(error, OpenError::NewerVersion { found: 2, known: 1, .. }));
+    assert!(matches!(
+        error,
+        OpenError::NewerVersion {
+            found: 2,
+            known: 1,
+            ..
+        }
+    ));
     let text = error.to_string();
     assert!(text.contains("version 2") && text.contains("up to 1") && text.contains("backup"));
 }
@@ -333,17 +404,33 @@ fn migrations_are_applied_once_and_all_or_none() {
     let path = folder.path().join("t.sqlite");
     let broken = [
         SCHEMA[0],
-        Migration { number: 2, name: "broken", sql: "CREATE TABLE more (id INTEGER); CREATE NONSENSE" },
+        Migration {
+            number: 2,
+            name: "broken",
+            sql: "CREATE TABLE more (id INTEGER); CREATE NONSENSE",
+        },
     ];
     let error = Database::open(&path, &broken, Options::default()).unwrap_err();
-    assert!(matches!(error, OpenError::Migration { number: 2, .. }), "{error}");
+    assert!(
+        matches!(error, OpenError::Migration { number: 2, .. }),
+        "{error}"
+    );
     let database = open(&folder, Options::default());
-    assert!(texts(&database).is_empty(), "the first migration runs again after the failed try");
+    assert!(
+        texts(&database).is_empty(),
+        "the first migration runs again after the failed try"
+    );
     drop(database);
     drop(open(&folder, Options::default()));
-    let renamed = [Migration { name: "others", ..SCHEMA[0] }];
+    let renamed = [Migration {
+        name: "others",
+        ..SCHEMA[0]
+    }];
     let error = Database::open(&path, &renamed, Options::default()).unwrap_err();
-    assert!(matches!(error, OpenError::OtherHistory { number: 1, .. }), "{error}");
+    assert!(
+        matches!(error, OpenError::OtherHistory { number: 1, .. }),
+        "{error}"
+    );
 }
 
 #[test]
@@ -354,7 +441,11 @@ fn a_missing_folder_and_a_foreign_file_are_named() {
     assert!(matches!(error, OpenError::NotWritable { .. }), "{error}");
     assert!(error.to_string().contains("nowhere"));
     let foreign = folder.path().join("foreign.sqlite");
-    std::fs::write(&foreign, "this is a letter to my aunt and certainly not a database ".repeat(20)).unwrap();
+    std::fs::write(
+        &foreign,
+        "this is a letter to my aunt and certainly not a database ".repeat(20),
+    )
+    .unwrap();
     let error = Database::open(&foreign, SCHEMA, Options::default()).unwrap_err();
     assert!(matches!(error, OpenError::NotADatabase { .. }), "{error}");
 }

@@ -61,6 +61,8 @@ pub(super) enum Lane {
 enum Verdict {
     Keep,
     Undo,
+    /// Undo, because the disk is full.
+    Full,
 }
 
 /// Why a whole transaction was not kept.
@@ -107,7 +109,9 @@ where
     E: std::error::Error + Send + 'static,
 {
     fn run(&mut self, transaction: &Transaction) -> Verdict {
-        let Some(value) = self.value.take() else { return Verdict::Undo };
+        let Some(value) = self.value.take() else {
+            return Verdict::Undo;
+        };
         let result = match catch_unwind(AssertUnwindSafe(|| value(transaction))) {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) if code_of(&error) == Some(ErrorCode::DiskFull) => {
@@ -119,13 +123,22 @@ where
                 Err(WriteError::Panicked)
             }
         };
-        let verdict = if result.is_ok() { Verdict::Keep } else { Verdict::Undo };
+        let verdict = match result {
+            Ok(_) => Verdict::Keep,
+            Err(WriteError::DiskFull) => Verdict::Full,
+            Err(_) => Verdict::Undo,
+        };
         self.result = Some(result);
         verdict
     }
 
     fn settle(self: Box<Self>, outcome: Result<(), Failure>) {
-        let Self { then, result, reply, .. } = *self;
+        let Self {
+            then,
+            result,
+            reply,
+            ..
+        } = *self;
         let answer = match (outcome, result) {
             // Also a refusal: it may rest on values that were rolled back with it.
             (Err(failure), _) => Err(failure.into_error()),
@@ -171,7 +184,9 @@ pub(super) struct Queue {
 
 impl std::fmt::Debug for Queue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Queue").field("stats", &self.stats()).finish_non_exhaustive()
+        f.debug_struct("Queue")
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
     }
 }
 
@@ -200,7 +215,12 @@ impl Queue {
         E: std::error::Error + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let job = Box::new(Value { value: Some(value), then, result: None, reply });
+        let job = Box::new(Value {
+            value: Some(value),
+            then,
+            result: None,
+            reply,
+        });
         let refused = self.enqueue(lane, job).err();
         async move {
             match refused {
@@ -267,7 +287,11 @@ impl Queue {
         if room && let Some(job) = lanes.interactive.pop_front() {
             return Some(job);
         }
-        if room || !batch.has_background { lanes.background.pop_front() } else { None }
+        if room || !batch.has_background {
+            lanes.background.pop_front()
+        } else {
+            None
+        }
     }
 }
 
@@ -318,8 +342,12 @@ impl Writer {
     }
 
     fn batch(&self) {
-        let mut batch =
-            Batch { jobs: Vec::new(), started: Instant::now(), has_background: false, kept: 0 };
+        let mut batch = Batch {
+            jobs: Vec::new(),
+            started: Instant::now(),
+            has_background: false,
+            kept: 0,
+        };
         if let Err(error) = self.transaction.run("BEGIN IMMEDIATE") {
             while let Some(job) = self.queue.next(&batch) {
                 batch.jobs.push(job);
@@ -341,21 +369,33 @@ impl Writer {
     /// Runs one value in its savepoint. An error means that the transaction is lost.
     fn apply(&self, job: &mut dyn Job, batch: &mut Batch) -> Result<(), Failure> {
         let started = Instant::now();
-        self.transaction.run("SAVEPOINT value").map_err(|error| Failure::of(&error))?;
+        self.transaction
+            .run("SAVEPOINT value")
+            .map_err(|error| Failure::of(&error))?;
         let verdict = job.run(&self.transaction);
         // A full disk or a read error may roll back everything, and SQLite says so only here.
         if self.transaction.is_autocommit() {
-            return Err(Failure::Storage("SQLite rolled the transaction back".to_owned()));
+            return Err(match verdict {
+                Verdict::Full => Failure::DiskFull,
+                _ => Failure::Storage("SQLite rolled the transaction back".to_owned()),
+            });
         }
-        if verdict == Verdict::Undo {
-            self.transaction.run("ROLLBACK TO value").map_err(|error| Failure::of(&error))?;
-        } else {
+        if verdict == Verdict::Keep {
             batch.kept += 1;
+        } else {
+            self.transaction
+                .run("ROLLBACK TO value")
+                .map_err(|error| Failure::of(&error))?;
         }
-        self.transaction.run("RELEASE value").map_err(|error| Failure::of(&error))?;
+        self.transaction
+            .run("RELEASE value")
+            .map_err(|error| Failure::of(&error))?;
         let took = started.elapsed();
         if took > SLOW_VALUE {
-            tracing::warn!(took_ms = took.as_millis(), "a write held the writer for long");
+            tracing::warn!(
+                took_ms = took.as_millis(),
+                "a write held the writer for long"
+            );
         }
         Ok(())
     }
@@ -393,7 +433,9 @@ impl Writer {
             self.batch_values.record(values as f64);
         }
         self.queue.values.fetch_add(kept, Ordering::Relaxed);
-        self.queue.refused.fetch_add(values - kept, Ordering::Relaxed);
+        self.queue
+            .refused
+            .fetch_add(values - kept, Ordering::Relaxed);
         if let Err(failure) = &outcome {
             tracing::error!(?failure, values, "a transaction was rolled back");
         }
