@@ -12,6 +12,9 @@ mod path;
 mod record;
 mod value;
 
+#[cfg(test)]
+mod tests;
+
 pub use cid::{Cid, CidError, Codec, Link};
 pub use map::Map;
 pub use record::{DataError, check_record};
