@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url'
 
 const READY_LIMIT_MS = 60_000
 const STOP_LIMIT_MS = 5_000
-const LOG_LINES_SHOWN = 150
+const LOG_LINES_SHOWN = 60
 
 const here = dirname(fileURLToPath(import.meta.url))
 const [options, command] = split(process.argv.slice(2))

@@ -151,6 +151,7 @@ start('pds', node, [launcher], {
   PDS_BSKY_APP_VIEW_URL: 'http://localhost:9',
   PDS_BSKY_APP_VIEW_DID: 'did:web:appview.test',
   LOG_ENABLED: 'true',
+  LOG_LEVEL: 'warn',
   NODE_ENV: 'production',
 })
 await healthy(`${pds}/xrpc/_health`)
@@ -175,7 +176,7 @@ if (!flags['no-relay']) {
   const db = new DatabaseSync(database)
   db.prepare(
     `insert into host(created_at, updated_at, hostname, no_ssl, account_limit, trusted, status, last_seq, account_count)
-     values(datetime('now'), datetime('now'), ?, 1, 100000, 1, 'active', 1, 0)`,
+     values(datetime('now'), datetime('now'), ?, 1, 100000, 1, 'active', -1, 0)`,
   ).run(`localhost:${pdsPort}`)
   db.close()
   startRelay()
