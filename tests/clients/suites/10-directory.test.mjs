@@ -204,13 +204,13 @@ const malformed = [
   ['a number for a handle list', (op) => ({ ...op, alsoKnownAs: 7 })],
   ['an unknown type', (op) => ({ ...op, type: 'plc_magic' })],
   ['an empty signature', (op) => ({ ...op, sig: '' })],
-  ['a padded signature', (op) => ({ ...op, sig: `${op.sig}==` })],
+  ['a padded signature', (op) => ({ ...op, sig: `${op.sig}==` }), OLD],
   ['a signature of the wrong length', (op) => ({ ...op, sig: op.sig.slice(4) })],
-  ['a prev that is no CID', (op) => ({ ...op, prev: 'nonsense' })],
+  ['a prev that is no CID', (op) => ({ ...op, prev: 'nonsense' }), OLD],
   ['a rotation key that is none', (op) => ({ ...op, rotationKeys: ['did:key:zNonsense'] })],
 ]
-for (const [what, change] of malformed) {
-  test(`an operation is refused that has ${what}`, notOnReference(OLD), async () => {
+for (const [what, change, quirk] of malformed) {
+  test(`an operation is refused that has ${what}`, quirk ? notOnReference(quirk) : {}, async () => {
     const holder = await Holder.registers()
     const op = await holder.after(holder.genesis, holder.keys[0], 'x.test')
     await refuses(await post(holder.did, change(op)), 400)
@@ -357,7 +357,7 @@ test('the export stream replays and goes on live', notOnReference(OLD), async ()
   await refuses(await fetch(`${identity}/export/stream`), 426)
 })
 
-test('a legacy creation is refused on submission', notOnReference(OLD), async () => {
+test('a legacy creation is refused on submission', async () => {
   const key = await Secp256k1Keypair.create()
   const op = await addSignature({
     type: 'create', signingKey: key.did(), recoveryKey: key.did(), handle: 'old.test', service: PDS, prev: null,

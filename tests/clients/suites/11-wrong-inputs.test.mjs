@@ -68,13 +68,13 @@ const records = [
   ['bytes that are no base64', note('"b":{"$bytes":"***"}'), LEAKS],
   ['a blob without a size', note(`"b":{"$type":"blob","ref":{"$link":"${CID}"},"mimeType":"image/png"}`), LEAKS],
   ['a blob nobody uploaded', note('"b":{"$type":"blob","ref":{"$link":"bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"},"mimeType":"image/png","size":5}')],
-  ['a blob in the old form', note('"b":{"cid":"bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku","mimeType":"image/png"}'), LEAKS],
+  ['a blob in the old form', note('"b":{"cid":"bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku","mimeType":"image/png"}')],
   ['the same key twice', note('"t":"one","t":"two"'), LEAKS],
   ['a thousand levels', nested(1000), LEAKS],
-  ['a hundred thousand levels', nested(100_000), LEAKS],
+  ['a hundred thousand levels', nested(100_000)],
   ['another type than its collection', '{"$type":"coop.rochdale.test.other"}'],
   ['a type that is a number', '{"$type":7}'],
-  ['an empty type', '{"$type":""}', LEAKS],
+  ['an empty type', '{"$type":""}'],
 ]
 
 const keys = [
