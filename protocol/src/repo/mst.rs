@@ -7,6 +7,7 @@
 mod build;
 mod codec;
 mod cover;
+mod cursor;
 mod diff;
 mod edit;
 mod error;
@@ -25,11 +26,12 @@ use crate::repo::BlockSource;
 pub use build::Builder;
 pub use diff::{Change, Diff};
 pub use error::MstError;
-pub(crate) use node::Node;
 pub use walk::Walk;
 
-pub(crate) use load::{Loader, load_partial};
-use node::Subtree;
+pub(crate) use cursor::{Cursor, Here};
+use load::Loader;
+pub(crate) use load::load_partial;
+pub(crate) use node::{Node, Subtree};
 
 /// Longest key accepted, in bytes.
 pub const MAX_KEY_BYTES: usize = 1024;
@@ -326,6 +328,10 @@ impl Tree {
     /// skipped unread. Both trees must be sealed: call [`Tree::root`] after an edit.
     pub fn diff<'s, S: BlockSource + ?Sized>(&self, source: &'s S, after: &Self) -> Diff<'s, S> {
         Diff::new(source, self.root.clone(), after.root.clone())
+    }
+
+    pub(crate) fn cursor(&self) -> Cursor {
+        Cursor::new(self.root.clone())
     }
 
     /// About how much memory the loaded nodes take, in bytes.

@@ -54,16 +54,7 @@ impl<'s, S: BlockSource + ?Sized> Loader<'s, S> {
             },
             None => return Err(MstError::MissingNode(cid)),
         };
-        let first = node.entries.first().map(|entry| &*entry.key);
-        let last = node.entries.last().map(|entry| &*entry.key);
-        if matches!((bounds.low, first), (Some(low), Some(first)) if first <= low)
-            || matches!((bounds.high, last), (Some(high), Some(last)) if last >= high)
-        {
-            return Err(MstError::Misplaced {
-                cid,
-                reason: "its keys belong elsewhere",
-            });
-        }
+        check_place(&node, bounds)?;
         self.loaded_bytes += node.bytes();
         Ok(node)
     }
@@ -83,6 +74,32 @@ impl<'s, S: BlockSource + ?Sized> Loader<'s, S> {
             Subtree::Stub(cid) => Err(MstError::MissingNode(*cid)),
         }
     }
+}
+
+/// Reads a block that did not come from a source.
+pub(super) fn check(
+    block: &[u8],
+    cid: Cid,
+    height: Option<u8>,
+    bounds: Bounds<'_>,
+) -> Result<Node, MstError> {
+    let node = codec::decode(block, cid, height)?;
+    check_place(&node, bounds)?;
+    Ok(node)
+}
+
+fn check_place(node: &Node, bounds: Bounds<'_>) -> Result<(), MstError> {
+    let first = node.entries.first().map(|entry| &*entry.key);
+    let last = node.entries.last().map(|entry| &*entry.key);
+    if matches!((bounds.low, first), (Some(low), Some(first)) if first <= low)
+        || matches!((bounds.high, last), (Some(high), Some(last)) if last >= high)
+    {
+        return Err(MstError::Misplaced {
+            cid: node.cid,
+            reason: "its keys belong elsewhere",
+        });
+    }
+    Ok(())
 }
 
 /// Looks `key` up, loading the path to it.

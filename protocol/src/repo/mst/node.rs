@@ -57,7 +57,7 @@ impl Entry {
 /// A node: slots (children) and entries in turn, `slot 0, entry 0, slot 1, entry 1, …`.
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
-    pub(super) cid: Cid,
+    pub(crate) cid: Cid,
     pub(super) state: State,
     pub(super) height: u8,
     pub(super) left: Option<Subtree>,
@@ -139,7 +139,7 @@ impl Node {
     }
 
     /// The node's block; only meaningful when its children are sealed.
-    pub(super) fn block(&self) -> Bytes {
+    pub(crate) fn block(&self) -> Bytes {
         if let State::Sealed(block) = &self.state {
             return block.clone();
         }
