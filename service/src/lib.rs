@@ -5,7 +5,7 @@
 //! `rochdale-protocol` only.
 
 pub mod clock;
+pub mod config;
 pub mod shutdown;
 pub mod sqlite;
-
-pub use sqlite::Database;
+pub mod xrpc;
