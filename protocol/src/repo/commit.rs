@@ -187,3 +187,99 @@ fn write(did: &Did, rev: Tid, data: &Cid, prev: Option<&Cid>, sig: Option<&Signa
     out.text("version").int(VERSION);
     out.into_bytes()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::Curve;
+
+    fn commit(curve: Curve) -> (Commit, SigningKey) {
+        let key = SigningKey::from_bytes(curve, &[5; 32]).unwrap();
+        let did = "did:plc:44ybard66vv44zksje25o7dz".parse().unwrap();
+        let rev = Tid::next(None, 1_700_000_000_000_000, 3);
+        let data = crate::repo::mst::empty_root();
+        (UnsignedCommit { did, rev, data }.sign(&key), key)
+    }
+
+    #[test]
+    fn a_signed_commit_survives_its_block_and_verifies() {
+        for curve in [Curve::K256, Curve::P256] {
+            let (commit, key) = commit(curve);
+            let block = commit.encode();
+            assert_eq!(Commit::decode(&block).unwrap(), commit);
+            assert!(commit.cid().matches(&block));
+            commit.verify(key.public()).unwrap();
+            let other = Commit {
+                rev: Tid::next(Some(commit.rev), 0, 0),
+                ..commit
+            };
+            assert!(other.verify(key.public()).is_err());
+        }
+    }
+
+    #[test]
+    fn a_commit_of_version_2_chained_to_the_one_before_keeps_its_prev() {
+        let (commit, _) = commit(Curve::K256);
+        let chained = Commit {
+            prev: Some(commit.data),
+            ..commit
+        };
+        assert_eq!(Commit::decode(&chained.encode()).unwrap(), chained);
+        assert_ne!(
+            chained.unsigned_bytes(),
+            Commit {
+                prev: None,
+                ..chained
+            }
+            .unsigned_bytes()
+        );
+    }
+
+    #[test]
+    fn every_other_form_is_refused() {
+        use crate::data::{Value, cbor};
+        let (commit, _) = commit(Curve::K256);
+        let changed = |change: &dyn Fn(&mut crate::data::Map)| {
+            let mut value = cbor::decode(&commit.encode()).unwrap();
+            change(value.as_map_mut().unwrap());
+            Commit::decode(&cbor::encode(&value)).unwrap_err()
+        };
+        let text = |text: &str| Value::Text(text.to_owned());
+        let set = |field: &'static str, value: Value| {
+            changed(&move |map| {
+                map.insert(field, value.clone());
+            })
+        };
+        for field in ["did", "rev", "sig", "data", "prev", "version"] {
+            let error = changed(&|map| {
+                map.remove(field);
+            });
+            assert_eq!(error, CommitError::Fields, "{field}");
+            assert!(
+                matches!(set(field, Value::Bool(true)), CommitError::Cbor(_)),
+                "{field}"
+            );
+        }
+        assert_eq!(set("extra", Value::Null), CommitError::Fields);
+        assert_eq!(set("zzzzzzzzzz", Value::Null), CommitError::Fields);
+        assert_eq!(set("version", Value::Integer(2)), CommitError::Version(2));
+        assert_eq!(set("did", text("did:PLC:a")), CommitError::Did);
+        assert_eq!(set("rev", text("0000000000000")), CommitError::Rev);
+        assert_eq!(
+            set("sig", Value::Bytes(vec![0; 65])),
+            CommitError::SignatureLength(65)
+        );
+        let raw = Value::Link(crate::data::Link::from_bytes(&[1, 0x71, 0x13, 0]).unwrap());
+        assert!(matches!(set("data", raw), CommitError::Cbor(_)));
+        let long = [commit.encode(), vec![0; 4096]].concat();
+        assert_eq!(
+            Commit::decode(&long),
+            Err(CommitError::TooLarge(long.len()))
+        );
+        let trailing = [commit.encode(), vec![0]].concat();
+        assert!(matches!(
+            Commit::decode(&trailing),
+            Err(CommitError::Cbor(_))
+        ));
+    }
+}

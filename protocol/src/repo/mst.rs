@@ -26,7 +26,7 @@ use crate::repo::BlockSource;
 pub use build::Builder;
 pub use diff::{Change, Diff};
 pub use error::MstError;
-pub use walk::Walk;
+pub use walk::{Leaf, Walk};
 
 pub(crate) use cursor::{Cursor, Here};
 use load::Loader;

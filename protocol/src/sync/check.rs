@@ -247,6 +247,9 @@ fn check_record(
 
 /// Undoes the operations and compares where that leads with what the event says.
 fn check_tree(blocks: &BlockMap, data: &Cid, event: &CommitEvent) -> Result<(), CommitFault> {
+    if event.prev_data.is_none() && event.since.is_some() {
+        return Err(CommitFault::PrevDataMissing);
+    }
     let found = match invert(blocks, *data, &event.ops) {
         Ok(found) => found,
         Err(InvertError::Tree(mst::MstError::MissingNode(_))) if event.too_big => {

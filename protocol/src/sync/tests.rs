@@ -1,3 +1,5 @@
+mod interop;
+
 use super::*;
 use crate::crypto::{Curve, SigningKey};
 use crate::data::cbor::Encoder;
@@ -34,6 +36,8 @@ struct Host {
 
 enum Write<'a> {
     Create(&'a str, &'a str),
+    /// Creates a record of these bytes.
+    Raw(&'a str, Vec<u8>),
     Update(&'a str, &'a str),
     Delete(&'a str),
 }
@@ -63,12 +67,16 @@ impl Host {
         let before = self.tree.root();
         let (mut ops, mut records) = (Vec::new(), Vec::new());
         for write in writes {
-            let (action, path, text) = match write {
-                Write::Create(path, text) => (Action::Create, path, Some(text)),
-                Write::Update(path, text) => (Action::Update, path, Some(text)),
+            let (action, path, new) = match write {
+                Write::Create(path, text) => (Action::Create, path, Some(record(text))),
+                Write::Raw(path, block) => (
+                    Action::Create,
+                    path,
+                    Some((Cid::dag_cbor(block), block.clone())),
+                ),
+                Write::Update(path, text) => (Action::Update, path, Some(record(text))),
                 Write::Delete(path) => (Action::Delete, path, None),
             };
-            let new = text.map(|text| record(text));
             let cid = new.as_ref().map(|new| new.0);
             let key = path.as_bytes();
             let prev = match (action, cid) {
@@ -279,28 +287,34 @@ fn refused(change: impl FnOnce(&mut CommitEvent)) -> &'static str {
 }
 
 #[test]
-fn each_rule_is_enforced_under_its_own_name() {
+fn each_rule_on_the_blocks_is_enforced_under_its_own_name() {
     let other = record("other").0;
-    let rev = |us| Tid::next(None, us, 1);
-    assert_eq!(
-        refused(|event| event.blocks = vec![0; 2_000_001].into()),
-        "blocks_too_large"
-    );
-    assert_eq!(refused(|event| event.blocks = Bytes::new()), "no_blocks");
-    assert_eq!(refused(|event| event.blocks.truncate(300)), "car");
-    assert_eq!(
-        refused(|event| event.blocks = Writer::new(&[]).into_bytes().into()),
-        "no_root"
-    );
+    let bare = Writer::new(&[]).into_bytes();
     let rootless = Writer::new(&[other]).into_bytes();
-    assert_eq!(
-        refused(|event| event.blocks = rootless.into()),
-        "commit_missing"
-    );
-    assert_eq!(
-        refused(|event| event.ops = vec![event.ops[0].clone(); 201]),
-        "too_many_ops"
-    );
+    let blocks = |blocks: Vec<u8>| refused(|event| event.blocks = blocks.into());
+    assert_eq!(blocks(vec![0; 2_000_001]), "blocks_too_large");
+    assert_eq!(blocks(Vec::new()), "no_blocks");
+    assert_eq!(blocks(bare), "no_root");
+    assert_eq!(blocks(rootless), "commit_missing");
+    assert_eq!(refused(|event| event.blocks.truncate(300)), "car");
+    for (block, reason) in [
+        (vec![0x80], "record_malformed"),
+        (
+            vec![0xa1, 0x61, b'a', 0xfb, 0, 0, 0, 0, 0, 0, 0, 0],
+            "record_malformed",
+        ),
+        (vec![0; 1_000_001], "record_too_large"),
+    ] {
+        let event = Host::with_records(9).commit(&[Write::Raw(NEW, block)]);
+        assert_eq!(check_commit(&event, NOW_US).unwrap_err().reason(), reason);
+    }
+}
+
+#[test]
+fn each_rule_on_the_commit_is_enforced_under_its_own_name() {
+    let rev = |us| Tid::next(None, us, 1);
+    let stranger: Did = "did:plc:aaaa".parse().unwrap();
+    let other = record("other").0;
     assert_eq!(
         refused(|event| event.rev = rev(NOW_US + 360_000_000)),
         "rev_in_future"
@@ -309,51 +323,37 @@ fn each_rule_is_enforced_under_its_own_name() {
         refused(|event| event.rev = rev(NOW_US + 240_000_000)),
         "rev_mismatch"
     );
-    assert_eq!(
-        refused(|event| event.repo = "did:plc:aaaa".parse().unwrap()),
-        "did_mismatch"
-    );
+    assert_eq!(refused(|event| event.repo = stranger), "did_mismatch");
     assert_eq!(refused(|event| event.commit = other), "root_mismatch");
     assert_eq!(refused(|event| event.rebase = true), "rebase");
-    assert_eq!(refused(|event| event.ops[0].prev = Some(other)), "op_shape");
-    assert_eq!(refused(|event| event.ops[0].cid = None), "op_shape");
-    assert_eq!(refused(|event| event.ops[2].cid = Some(other)), "op_shape");
-    assert_eq!(refused(|event| event.ops[1].prev = None), "op_prev_missing");
-    assert_eq!(refused(|event| event.ops[2].prev = None), "op_prev_missing");
-    assert_eq!(
-        refused(|event| event.ops.push(event.ops[0].clone())),
-        "duplicate_path"
-    );
-    assert_eq!(
-        refused(|event| event.ops[0].cid = Some(other)),
-        "record_missing"
-    );
-    assert_eq!(
-        refused(|event| {
-            event.ops[0].cid = Some(other);
-            event.too_big = true;
-        }),
-        "too_big"
-    );
     assert_eq!(
         refused(|event| event.prev_data = Some(other)),
         "prev_data_mismatch"
     );
-    assert_eq!(
-        refused(|event| event.ops[1].prev = Some(other)),
-        "prev_data_mismatch"
-    );
-    assert_eq!(
-        refused(|event| {
-            event.ops.remove(1);
-        }),
-        "prev_data_mismatch"
-    );
-    let wrong = event_op_swapped();
-    assert_eq!(
-        check_commit(&wrong, NOW_US).unwrap_err().reason(),
-        "inversion"
-    );
+    assert_eq!(refused(|event| event.prev_data = None), "prev_data_missing");
+}
+
+#[test]
+fn each_rule_on_operations_is_enforced_under_its_own_name() {
+    let other = record("other").0;
+    let ops = |change: &dyn Fn(&mut Vec<RepoOp>)| refused(|event| change(&mut event.ops));
+    assert_eq!(ops(&|ops| *ops = vec![ops[0].clone(); 201]), "too_many_ops");
+    assert_eq!(ops(&|ops| ops[0].prev = Some(other)), "op_shape");
+    assert_eq!(ops(&|ops| ops[0].cid = None), "op_shape");
+    assert_eq!(ops(&|ops| ops[2].cid = Some(other)), "op_shape");
+    assert_eq!(ops(&|ops| ops[1].prev = None), "op_prev_missing");
+    assert_eq!(ops(&|ops| ops[2].prev = None), "op_prev_missing");
+    assert_eq!(ops(&|ops| ops.push(ops[0].clone())), "duplicate_path");
+    assert_eq!(ops(&|ops| ops[0].cid = Some(other)), "record_missing");
+    assert_eq!(ops(&|ops| ops[1].prev = Some(other)), "prev_data_mismatch");
+    assert_eq!(ops(&|ops| drop(ops.remove(1))), "prev_data_mismatch");
+    let incomplete = refused(|event| {
+        event.ops[0].cid = Some(other);
+        event.too_big = true;
+    });
+    assert_eq!(incomplete, "too_big");
+    let wrong = check_commit(&event_op_swapped(), NOW_US).unwrap_err();
+    assert_eq!(wrong.reason(), "inversion");
 }
 
 /// A create that names the record of another operation.

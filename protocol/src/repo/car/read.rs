@@ -92,8 +92,11 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// What was split off the input, and the rest of it; `None` when the input ends too early.
+type Split<'a, T> = Result<Option<(T, &'a [u8])>, CarError>;
+
 /// Splits the header off; `None` when the input ends within it.
-pub(super) fn split_header(input: &[u8]) -> Result<Option<(Vec<Link>, &[u8])>, CarError> {
+pub(super) fn split_header(input: &[u8]) -> Split<'_, Vec<Link>> {
     let Some((length, rest)) = varint(input, 0)? else {
         return Ok(None);
     };
@@ -127,11 +130,7 @@ pub(super) fn split_header(input: &[u8]) -> Result<Option<(Vec<Link>, &[u8])>, C
 }
 
 /// Splits the next section (CID and block) off; `None` when the input ends within it.
-pub(super) fn split_section(
-    input: &[u8],
-    offset: u64,
-    max_block_bytes: usize,
-) -> Result<Option<(&[u8], &[u8])>, CarError> {
+pub(super) fn split_section(input: &[u8], offset: u64, max_block_bytes: usize) -> Split<'_, &[u8]> {
     let Some((length, rest)) = varint(input, offset)? else {
         return Ok(None);
     };

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::MstError;
 use super::load::Loader;
 use super::node::{Bounds, Entry, Node, Subtree};
-use crate::data::{Cid, Link};
+use super::walk::Leaf;
+use crate::data::Cid;
 use crate::repo::BlockSource;
 
 /// A reading place. In a node, even places are slots and odd ones entries.
@@ -75,7 +76,7 @@ impl Cursor {
     }
 
     /// Goes past the leaf that stands here and answers it.
-    pub(crate) fn take_leaf(&mut self) -> Option<(Box<[u8]>, Link)> {
+    pub(crate) fn take_leaf(&mut self) -> Option<Leaf> {
         let Here::Leaf(entry) = self.here() else {
             return None;
         };

@@ -163,7 +163,8 @@ fn get_below<S: BlockSource + ?Sized>(
 pub(crate) fn load_partial(blocks: &BlockMap, root: Cid) -> Result<Tree, MstError> {
     let mut tree = Tree::load(root);
     let mut loader = Loader::new(blocks).partial();
-    let mut budget = blocks.len();
+    // One more than there are blocks: the empty root is known without one.
+    let mut budget = blocks.len() + 1;
     fill(
         &mut loader,
         blocks,

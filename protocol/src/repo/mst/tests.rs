@@ -1,3 +1,5 @@
+mod shape;
+
 use std::collections::BTreeMap;
 
 use rand::rngs::StdRng;
@@ -239,4 +241,154 @@ fn count_nodes(tree: &mut Tree, store: &BlockMap) -> usize {
         assert_eq!(store.get(cid), Some(block));
     }
     blocks.len()
+}
+
+#[test]
+fn a_diff_is_the_difference_of_the_leaves() {
+    let mut rng = StdRng::seed_from_u64(3);
+    for size in [0, 1, 5, 60, 400] {
+        let mut before = BTreeMap::new();
+        for _ in 0..size {
+            before.insert(
+                key(rng.random_range(0..600)).into_bytes(),
+                value(rng.random_range(0..9)),
+            );
+        }
+        let mut after = before.clone();
+        for _ in 0..rng.random_range(0..20) {
+            let key = key(rng.random_range(0..600)).into_bytes();
+            if rng.random() {
+                after.insert(key, value(rng.random_range(0..9)));
+            } else {
+                after.remove(&key);
+            }
+        }
+        let mut blocks = BlockMap::new();
+        let mut store = |map: &BTreeMap<Vec<u8>, Link>| {
+            let mut builder = Builder::streaming();
+            for (key, value) in map {
+                builder.push(key, value.clone()).unwrap();
+            }
+            let (root, closed) = builder.finish();
+            blocks.extend(closed);
+            Tree::load(root)
+        };
+        let (old, new) = (store(&before), store(&after));
+        let changes: Vec<Change> = old.diff(&blocks, &new).map(Result::unwrap).collect();
+        let mut keys: Vec<_> = before.keys().chain(after.keys()).cloned().collect();
+        keys.sort();
+        keys.dedup();
+        let expected: Vec<Change> = keys
+            .into_iter()
+            .map(|key| Change {
+                before: before.get(&key).cloned(),
+                after: after.get(&key).cloned(),
+                key: key.into(),
+            })
+            .filter(|change| change.before != change.after)
+            .collect();
+        assert_eq!(changes, expected);
+        assert_eq!(
+            old.diff(&NoBlocks, &old).count(),
+            0,
+            "equal trees are not even read"
+        );
+    }
+}
+
+#[test]
+fn a_walk_starts_at_the_first_key_not_less() {
+    let leaves: Vec<_> = (0..300).map(|i| (key(i * 2), value(i))).collect();
+    let tree = Tree::from_sorted(leaves.clone()).unwrap();
+    for from in 0..602 {
+        let from = key(from);
+        let walked = tree
+            .walk(&NoBlocks, from.as_bytes())
+            .map(|leaf| leaf.unwrap().0);
+        let expected = leaves.iter().filter(|leaf| leaf.0 >= from);
+        assert!(
+            walked.eq(expected.map(|leaf| leaf.0.as_bytes().into())),
+            "{from}"
+        );
+    }
+}
+
+#[test]
+fn a_clone_is_edited_without_touching_the_original() {
+    let mut tree = Tree::from_sorted((0..300).map(|i| (key(i), value(i)))).unwrap();
+    tree.commit_nodes();
+    let before = tree.root();
+    let mut attempt = tree.clone();
+    attempt.remove(&NoBlocks, key(7).as_bytes()).unwrap();
+    attempt
+        .insert(&NoBlocks, b"com.example.record/new", value(1))
+        .unwrap();
+    assert_ne!(attempt.root(), before);
+    assert_eq!(tree.root(), before);
+    assert_eq!(
+        tree.get(&NoBlocks, key(7).as_bytes()).unwrap(),
+        Some(value(7))
+    );
+    assert!(tree.commit_nodes().added.is_empty());
+}
+
+#[test]
+fn a_failed_edit_falls_back_to_the_last_committed_root() {
+    let mut tree = Tree::from_sorted((0..300).map(|i| (key(i), value(i)))).unwrap();
+    let mut store: BlockMap = tree.commit_nodes().added.into_iter().collect();
+    let root = tree.root();
+    let mut lazy = Tree::load(root);
+    assert!(lazy.remove(&store, key(3).as_bytes()).unwrap().is_some());
+    let hole = store.keys().copied().find(|cid| *cid != root).unwrap();
+    let block = store.remove(&hole).unwrap();
+    let failed = (0..300).any(|i| lazy.remove(&store, key(i).as_bytes()).is_err());
+    assert!(failed);
+    store.insert(hole, block);
+    assert_eq!(lazy.root(), root);
+    assert_eq!(lazy.walk(&store, b"").count(), 300);
+    let delta = lazy.commit_nodes();
+    assert!(delta.added.is_empty() && delta.removed.is_empty());
+}
+
+#[test]
+fn keys_that_are_no_paths_are_refused() {
+    let mut tree = Tree::empty();
+    let long = format!("a/{}", "b".repeat(1023));
+    for bad in ["", "a", "/a", "a/", "a/b/c", "a/b c", "a/é", "a\0/b", &long] {
+        let error = tree
+            .insert(&NoBlocks, bad.as_bytes(), value(1))
+            .unwrap_err();
+        assert!(matches!(error, MstError::InvalidKey(_)), "{bad}");
+        assert_eq!(tree.remove(&NoBlocks, bad.as_bytes()).unwrap(), None);
+    }
+    let longest = format!("a/{}", "b".repeat(1022));
+    assert_eq!(
+        tree.insert(&NoBlocks, longest.as_bytes(), value(1))
+            .unwrap(),
+        None
+    );
+    let unsorted = [("a/b", value(1)), ("a/a", value(1))];
+    assert!(matches!(
+        Tree::from_sorted(unsorted),
+        Err(MstError::KeyOrder(_))
+    ));
+    let twice = [("a/b", value(1)), ("a/b", value(1))];
+    assert!(matches!(
+        Tree::from_sorted(twice),
+        Err(MstError::KeyOrder(_))
+    ));
+}
+
+#[test]
+fn a_node_takes_no_more_entries_than_its_limit() {
+    let flat = (0..).map(key).filter(|key| key_depth(key.as_bytes()) == 0);
+    let keys: Vec<String> = flat.take(MAX_ENTRIES + 1).collect();
+    let mut tree =
+        Tree::from_sorted(keys[..MAX_ENTRIES].iter().map(|key| (key, value(1)))).unwrap();
+    let error = tree
+        .insert(&NoBlocks, keys[MAX_ENTRIES].as_bytes(), value(1))
+        .unwrap_err();
+    assert!(matches!(error, MstError::NodeFull(_)));
+    let all = keys.iter().map(|key| (key, value(1)));
+    assert!(matches!(Tree::from_sorted(all), Err(MstError::NodeFull(_))));
 }

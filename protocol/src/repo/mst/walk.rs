@@ -7,6 +7,9 @@ use super::node::Subtree;
 use crate::data::Link;
 use crate::repo::BlockSource;
 
+/// A key and its value.
+pub type Leaf = (Box<[u8]>, Link);
+
 /// The leaves of a tree in order of key. Ends after the first error.
 #[derive(Debug)]
 pub struct Walk<'s, S: ?Sized> {
@@ -25,7 +28,7 @@ impl<'s, S: BlockSource + ?Sized> Walk<'s, S> {
         }
     }
 
-    fn advance(&mut self) -> Result<Option<(Box<[u8]>, Link)>, MstError> {
+    fn advance(&mut self) -> Result<Option<Leaf>, MstError> {
         if let Some(from) = self.from.take() {
             self.cursor.seek(&mut self.loader, &from)?;
         }
@@ -40,7 +43,7 @@ impl<'s, S: BlockSource + ?Sized> Walk<'s, S> {
 }
 
 impl<S: BlockSource + ?Sized> Iterator for Walk<'_, S> {
-    type Item = Result<(Box<[u8]>, Link), MstError>;
+    type Item = Result<Leaf, MstError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let next = self.advance();
