@@ -1,5 +1,11 @@
 //! Every stored input of the fuzz targets, through the same functions, with the ordinary compiler.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test reports by panicking, and names the file it was at"
+)]
+
 #[expect(unreachable_pub, reason = "the fuzz crate exports them")]
 #[path = "../../tests/fuzz/src/lib.rs"]
 mod targets;
@@ -30,6 +36,7 @@ fn stored_inputs_hold_in_every_target() {
     run("car", 5, targets::car);
     run("frame", 27, targets::frame);
     run("mst", 9, targets::mst);
+    run("mst_edits", 4, targets::mst_edits);
     run("plc_operation", 60, targets::plc_operation);
     run("did_document", 5, targets::did_document);
     run("jwt", 4, targets::jwt);
@@ -43,6 +50,7 @@ fn short_and_monotonous_inputs_hold_in_every_target() {
         targets::car,
         targets::frame,
         targets::mst,
+        targets::mst_edits,
         targets::plc_operation,
         targets::did_document,
         targets::jwt,

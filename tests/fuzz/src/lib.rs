@@ -11,6 +11,8 @@
     reason = "a target reports what it finds by panicking"
 )]
 
+mod mst_edits;
+
 use std::collections::HashMap;
 
 use bytes::Bytes;
@@ -28,6 +30,8 @@ use rochdale_protocol::sync::{
 };
 use rochdale_protocol::syntax::Did;
 use rochdale_protocol::xrpc::service_auth;
+
+pub use mst_edits::mst_edits;
 
 /// 2026-11-24, so that revisions of recorded frames lie in the past.
 const NOW_US: u64 = 1_795_500_000_000_000;
