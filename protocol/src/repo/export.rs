@@ -72,6 +72,13 @@ impl Exporter {
         self.cursor.enter_block(cid, block)
     }
 
+    /// Goes past the node last asked for and everything below it: a reader who has it needs none of it.
+    pub fn skip(&mut self) {
+        if let Here::Child(Subtree::Stub(_), _) = self.cursor.here() {
+            self.cursor.skip();
+        }
+    }
+
     /// The nodes that will be asked for, as far as they are known: for fetching several at once.
     pub fn nodes_ahead(&self, limit: usize) -> Vec<Cid> {
         self.cursor.stubs_ahead().take(limit).collect()

@@ -108,3 +108,27 @@ fn a_node_that_does_not_belong_is_refused() {
     // The block of another child lies outside of the bounds.
     assert!(exporter.provide(wanted[0], &blocks[&wanted[1]]).is_err());
 }
+
+#[test]
+fn a_skipped_node_takes_everything_below_it_along() {
+    let (root, blocks) = stored(300);
+    let mut exporter = Exporter::new(root);
+    exporter.provide(root, &blocks[&root]).unwrap();
+    let children = exporter.nodes_ahead(usize::MAX);
+    let mut asked = Vec::new();
+    let mut records = 0;
+    while let Some(step) = exporter.next_step() {
+        match step {
+            Step::Node(cid) => {
+                asked.push(cid);
+                exporter.skip();
+            }
+            Step::Record { .. } => records += 1,
+            Step::LoadedNode(..) => panic!("nothing is in memory"),
+        }
+    }
+    assert_eq!(asked, children);
+    assert!(asked.len() - 1 <= records && records < 10);
+    exporter.skip();
+    assert_eq!(exporter.next_step(), None);
+}
