@@ -1,0 +1,44 @@
+//! What `/proc` tells of a process: CPU time, memory, bytes written.
+
+use crate::Failure;
+
+/// Clock ticks a second, the same on every Linux this runs on.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// A reading of a process's counters.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Reading {
+    pub(crate) cpu_seconds: f64,
+    pub(crate) written_bytes: u64,
+}
+
+/// Reads the counters of `pid` (`self` for this process).
+pub(crate) fn read(pid: &str) -> Result<Reading, Failure> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name in parentheses may hold spaces: the numbered fields come after the last one.
+    let (_, fields) = stat.rsplit_once(')').ok_or("/proc/PID/stat has no name")?;
+    let fields: Vec<&str> = fields.split_ascii_whitespace().collect();
+    let ticks = |index: usize| -> Result<f64, Failure> {
+        let field = fields.get(index).ok_or("/proc/PID/stat is short")?;
+        Ok(field.parse::<f64>()?)
+    };
+    let written_bytes = std::fs::read_to_string(format!("/proc/{pid}/io"))
+        .ok()
+        .and_then(|io| number_after(&io, "write_bytes:"))
+        .unwrap_or(0);
+    Ok(Reading {
+        cpu_seconds: (ticks(11)? + ticks(12)?) / TICKS_PER_SECOND,
+        written_bytes,
+    })
+}
+
+/// Resident memory of `pid` now, in MiB.
+pub(crate) fn resident_mib(pid: u32) -> Option<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    number_after(&status, "VmRSS:").map(|kib| kib as f64 / 1024.0)
+}
+
+fn number_after(text: &str, label: &str) -> Option<u64> {
+    let (_, rest) = text.split_once(label)?;
+    rest.split_ascii_whitespace().next()?.parse().ok()
+}
