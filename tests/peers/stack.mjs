@@ -17,6 +17,8 @@ const { values: flags } = parseArgs({
     'relay-port': { type: 'string', default: '0' },
     'metrics-port': { type: 'string' },
     'no-relay': { type: 'boolean', default: false },
+    // Another host the relay is to follow, such as localhost:3000.
+    crawl: { type: 'string', multiple: true, default: [] },
   },
 })
 const peers = process.env.PEERS_DIR
@@ -174,15 +176,16 @@ if (!flags['no-relay']) {
   await ended
   // This relay refuses loopback hosts in requestCrawl, so the host is written into its database.
   const db = new DatabaseSync(database)
-  db.prepare(
+  const insert = db.prepare(
     `insert into host(created_at, updated_at, hostname, no_ssl, account_limit, trusted, status, last_seq, account_count)
      values(datetime('now'), datetime('now'), ?, 1, 100000, 1, 'active', -1, 0)`,
-  ).run(`localhost:${pdsPort}`)
+  )
+  for (const host of [`localhost:${pdsPort}`, ...flags.crawl]) insert.run(host)
   db.close()
   startRelay()
   await healthy(`${relay}/xrpc/_health`)
 }
 
-const pids = { plc: started[0].pid, pds: started[1].pid, relay: started.at(-1).pid }
+const pids = { plc: started[0].pid, pds: started[1].pid, ...(!flags['no-relay'] && { relay: started.at(-1).pid }) }
 console.log(JSON.stringify({ pds, identity, relay, admin_password: password, reference: true, pids }))
 setInterval(() => {}, 1 << 30)

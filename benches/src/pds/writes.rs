@@ -10,9 +10,12 @@ use serde_json::json;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// Most operations in one commit.
 const BATCH: u64 = 200;
+/// How long a worker waits for an account that another one has.
+const PAUSE: Duration = Duration::from_millis(1);
 /// Time enough for a bench that ends by its count.
 const LONG_SECONDS: f64 = 7_200.0;
 
@@ -25,10 +28,14 @@ struct Fill {
 }
 
 impl Worker for Fill {
-    /// One commit into the account whose turn it is.
+    /// One commit into the account whose turn it is; waits while others have all that are not full.
     async fn turn(&mut self, _turn: u64) -> Result<u64, Failure> {
-        let Some(mut account) = self.waiting.borrow_mut().pop_front() else {
-            return Ok(0);
+        let mut account = loop {
+            let next = self.waiting.borrow_mut().pop_front();
+            match next {
+                Some(account) => break account,
+                None => tokio::time::sleep(PAUSE).await,
+            }
         };
         let count = BATCH.min(self.records - account.records);
         let done = account.fill(&mut self.client, count).await;
