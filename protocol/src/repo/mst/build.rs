@@ -5,14 +5,30 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::node::{self, Entry, NODE_BYTES, Node, Subtree};
-use super::{MAX_ENTRIES, MAX_HEIGHT, MstError, Tree, is_key, key_depth};
+use super::{MAX_ENTRIES, MAX_HEIGHT, MAX_NODE_BYTES, MstError, Tree, codec, is_key, key_depth};
 use crate::data::{Cid, Link};
+
+/// The open node of a height, and its weight.
+#[derive(Debug)]
+struct Level {
+    node: Node,
+    weight: usize,
+}
+
+impl Level {
+    fn new(height: u8) -> Self {
+        Self {
+            node: Node::new(height),
+            weight: codec::EMPTY_WEIGHT,
+        }
+    }
+}
 
 /// Takes leaves in ascending order of key and closes each node as soon as it is complete.
 #[derive(Debug)]
 pub struct Builder {
     /// The open node of each height; all but the highest may be empty.
-    levels: Vec<Node>,
+    levels: Vec<Level>,
     last: Vec<u8>,
     /// Whether closed nodes are handed out instead of kept.
     streaming: bool,
@@ -61,17 +77,23 @@ impl Builder {
         for height in 0..depth {
             self.close(height);
         }
-        let node = self.level(depth);
-        if node.entries.len() >= MAX_ENTRIES {
-            return Err(MstError::node_full(key));
-        }
+        let level = self.level(depth);
         let entry = Entry {
             key: key.into(),
             value,
             right: None,
         };
+        let previous = level
+            .node
+            .entries
+            .last()
+            .map_or(&[][..], |entry| &entry.key);
+        level.weight += codec::entry_weight(previous, &entry);
+        if level.weight > MAX_NODE_BYTES || level.node.entries.len() >= MAX_ENTRIES {
+            return Err(MstError::node_full(key));
+        }
         let bytes = entry.bytes();
-        node.entries.push(entry);
+        level.node.entries.push(entry);
         self.kept_bytes += bytes;
         self.last.clear();
         self.last.extend_from_slice(key);
@@ -107,20 +129,23 @@ impl Builder {
         for height in 0..top {
             self.close(u8::try_from(height).unwrap_or(MAX_HEIGHT));
         }
-        let root = self.levels.pop().unwrap_or_else(|| Node::new(0));
+        let root = self
+            .levels
+            .pop()
+            .map_or_else(|| Node::new(0), |level| level.node);
         self.kept_bytes += NODE_BYTES;
         self.shelve(root)
     }
 
     /// Ends the open node of this height and hangs it below the open node above.
     fn close(&mut self, height: u8) {
-        let node = std::mem::replace(self.level(height), Node::new(height));
+        let node = std::mem::replace(self.level(height), Level::new(height)).node;
         if node.is_empty() {
             return;
         }
         let closed = self.shelve(node);
         self.kept_bytes += NODE_BYTES;
-        let parent = self.level(height + 1);
+        let parent = &mut self.level(height + 1).node;
         let slot = parent.entries.len();
         parent.put_slot(slot, Some(closed));
     }
@@ -135,11 +160,11 @@ impl Builder {
         Subtree::Stub(cid)
     }
 
-    fn level(&mut self, height: u8) -> &mut Node {
+    fn level(&mut self, height: u8) -> &mut Level {
         let height = usize::from(height);
         while self.levels.len() <= height {
             let next = u8::try_from(self.levels.len()).unwrap_or(MAX_HEIGHT);
-            self.levels.push(Node::new(next));
+            self.levels.push(Level::new(next));
         }
         #[expect(clippy::indexing_slicing, reason = "the loop above made the level")]
         &mut self.levels[height]

@@ -4,7 +4,7 @@
 
 use super::node::{Entry, Node, State, Subtree};
 use super::{MAX_ENTRIES, MAX_HEIGHT, MAX_NODE_BYTES, MstError, common_prefix, is_key, key_depth};
-use crate::data::{Cid, Link};
+use crate::data::{Cid, Link, MAX_CID_BYTES};
 
 /// Tag 42 around a byte string.
 const LINK_TAG: [u8; 2] = [0xd8, 0x2a];
@@ -75,6 +75,38 @@ fn head(out: &mut Vec<u8>, major: u8, value: usize) {
     }
 }
 
+/// Whether the block of `node` can take more than 1 MiB with these entries, whatever children it
+/// gets. Nodes are limited by this weight and not by their bytes, so that no child makes one too
+/// large.
+pub(super) fn is_too_heavy(node: &Node) -> bool {
+    // Without looking for shared prefixes: enough for all but nodes made for the purpose.
+    let keys: usize = node.entries.iter().map(|entry| entry.key.len()).sum();
+    let rough = EMPTY_WEIGHT + keys + node.entries.len() * (100 + MAX_CID_BYTES);
+    rough > MAX_NODE_BYTES && weight(node) > MAX_NODE_BYTES
+}
+
+fn weight(node: &Node) -> usize {
+    let mut previous: &[u8] = &[];
+    node.entries.iter().fold(EMPTY_WEIGHT, |sum, entry| {
+        let weight = entry_weight(previous, entry);
+        previous = &entry.key;
+        sum + weight
+    })
+}
+
+/// The weight of a node without entries.
+pub(super) const EMPTY_WEIGHT: usize = 50;
+
+/// What `entry` adds to the weight when it comes after `previous`.
+pub(super) fn entry_weight(previous: &[u8], entry: &Entry) -> usize {
+    let suffix = entry.key.len() - common_prefix(previous, &entry.key);
+    let value = match &entry.value {
+        Link::Known(_) => 0,
+        Link::Foreign(bytes) => bytes.len(),
+    };
+    suffix + value + 100
+}
+
 /// Reads the block called `cid`. `height` is the height its place demands; a root has no such demand
 /// and is allowed to be the empty node.
 pub(super) fn decode(block: &[u8], cid: Cid, height: Option<u8>) -> Result<Node, MstError> {
@@ -121,6 +153,10 @@ fn parse(block: &[u8], cid: Cid, height: Option<u8>) -> Result<Node, &'static st
         entries,
     };
     check_shape(&node, height, node_height.is_some())?;
+    // Children can weigh more than they take here: 40 bytes each.
+    if block.len() + 41 * (node.entries.len() + 1) > MAX_NODE_BYTES && is_too_heavy(&node) {
+        return Err("larger than 1 MiB");
+    }
     Ok(node)
 }
 

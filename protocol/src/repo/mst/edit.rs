@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use super::load::Loader;
 use super::node::{Bounds, Entry, NODE_BYTES, Node, State, Subtree};
-use super::{MAX_ENTRIES, MAX_HEIGHT, MstError, empty_root, is_key, key_depth};
+use super::{
+    MAX_ENTRIES, MAX_HEIGHT, MAX_KEY_BYTES, MAX_NODE_BYTES, MstError, codec, empty_root, is_key,
+    key_depth,
+};
 use crate::data::{Cid, Link};
 use crate::repo::BlockSource;
 
@@ -102,9 +105,6 @@ impl<'s, S: BlockSource + ?Sized> Edit<'s, S> {
         };
         let child = node.take_slot(slot);
         if node.height == leaf.depth {
-            if node.entries.len() >= MAX_ENTRIES {
-                return Err(MstError::node_full(leaf.key));
-            }
             let below = node.height.saturating_sub(1);
             let (before, after) = match child {
                 None => (None, None),
@@ -137,7 +137,7 @@ impl<'s, S: BlockSource + ?Sized> Edit<'s, S> {
             };
             node.put_slot(slot, Some(child));
         }
-        self.dirty(node);
+        self.dirty(node)?;
         Ok(None)
     }
 
@@ -166,7 +166,7 @@ impl<'s, S: BlockSource + ?Sized> Edit<'s, S> {
                     (std::mem::replace(&mut entry.value, value), changed)
                 });
                 if matches!(old, Some((_, true))) {
-                    self.dirty(node);
+                    self.dirty(node)?;
                 }
                 return Ok(old.map(|(old, _)| old));
             }
@@ -183,7 +183,7 @@ impl<'s, S: BlockSource + ?Sized> Edit<'s, S> {
         let changed = matches!(below.state, State::Dirty);
         node.put_slot(slot, Some(child));
         if changed {
-            self.dirty(node);
+            self.dirty(node)?;
         }
         Ok(old)
     }
@@ -232,7 +232,7 @@ impl<'s, S: BlockSource + ?Sized> Edit<'s, S> {
                     below,
                 )?;
                 node.put_slot(slot, merged);
-                self.dirty(node);
+                self.dirty(node)?;
                 return Ok(Some(entry.value));
             }
             Err(slot) => slot,
@@ -249,7 +249,7 @@ impl<'s, S: BlockSource + ?Sized> Edit<'s, S> {
                 self.shrunk += NODE_BYTES;
             }
             node.put_slot(slot, (!vanished).then_some(child));
-            self.dirty(node);
+            self.dirty(node)?;
         } else {
             node.put_slot(slot, Some(child));
         }
@@ -304,7 +304,7 @@ impl<'s, S: BlockSource + ?Sized> Edit<'s, S> {
             (None, None)
         };
         let node = Arc::make_mut(shared);
-        self.dirty(node);
+        self.dirty(node)?;
         self.grown += NODE_BYTES;
         let right = Node {
             left: after,
@@ -330,10 +330,6 @@ impl<'s, S: BlockSource + ?Sized> Edit<'s, S> {
         let right = self.loader.node(&mut after, height, after_bounds)?;
         self.gone(right);
         let right = Arc::make_mut(right);
-        if left.entries.len() + right.entries.len() > MAX_ENTRIES {
-            let key = left.entries.last().map_or(&[][..], |entry| &entry.key);
-            return Err(MstError::node_full(key));
-        }
         let end = left.entries.len();
         let (inner_left, inner_right) = (left.take_slot(end), right.left.take());
         let merged = self.merge(
@@ -344,7 +340,7 @@ impl<'s, S: BlockSource + ?Sized> Edit<'s, S> {
         left.put_slot(end, merged);
         left.entries.append(&mut right.entries);
         self.shrunk += NODE_BYTES;
-        self.dirty(left);
+        self.dirty(left)?;
         Ok(Some(before))
     }
 
@@ -399,9 +395,17 @@ impl<'s, S: BlockSource + ?Sized> Edit<'s, S> {
         }
     }
 
-    fn dirty(&mut self, node: &mut Node) {
+    /// Notes that a node has changed, and that it has not grown past its limits.
+    fn dirty(&mut self, node: &mut Node) -> Result<(), MstError> {
         self.gone(node);
         node.state = State::Dirty;
+        // Below this many entries no node can be too large: keys and values are bounded themselves.
+        let many = node.entries.len() > MAX_NODE_BYTES / (MAX_KEY_BYTES + 200);
+        if many && (node.entries.len() > MAX_ENTRIES || codec::is_too_heavy(node)) {
+            let key = node.entries.last().map_or(&[][..], |entry| &entry.key);
+            return Err(MstError::node_full(key));
+        }
+        Ok(())
     }
 }
 

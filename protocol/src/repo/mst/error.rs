@@ -35,8 +35,8 @@ pub enum MstError {
     /// Keys did not come in ascending order.
     #[error("`{0}` does not come after the key before it")]
     KeyOrder(String),
-    /// A node would hold more than 2,048 entries.
-    #[error("the node that would hold `{0}` is full (2048 entries): choose another key")]
+    /// A node would hold more than 2,048 entries or 1 MiB.
+    #[error("the node that would hold `{0}` is full (2048 entries or 1 MiB): choose another key")]
     NodeFull(String),
     /// The tree has more nodes than the blocks it came from.
     #[error("the tree refers to node {0} twice")]

@@ -392,3 +392,42 @@ fn a_node_takes_no_more_entries_than_its_limit() {
     let all = keys.iter().map(|key| (key, value(1)));
     assert!(matches!(Tree::from_sorted(all), Err(MstError::NodeFull(_))));
 }
+
+#[test]
+fn a_node_takes_no_more_bytes_than_can_be_read_back() {
+    let long = "x".repeat(900);
+    let flat = (0..).map(|i| format!("com.example.record/{i:06}{long}"));
+    let flat = flat.filter(|key| key_depth(key.as_bytes()) == 0);
+    let keys: Vec<String> = flat.take(1500).collect();
+    let (mut tree, mut builder) = (Tree::empty(), Builder::streaming());
+    let mut full = None;
+    for (i, key) in keys.iter().enumerate() {
+        let inserted = tree.insert(&NoBlocks, key.as_bytes(), value(1));
+        let built = builder.push(key.as_bytes(), value(1));
+        assert_eq!(inserted.is_ok(), built.is_ok(), "both ways have one limit");
+        if inserted.is_err() {
+            assert!(matches!(inserted, Err(MstError::NodeFull(_))));
+            full = Some(i);
+            break;
+        }
+    }
+    let full = full.unwrap();
+    assert!(full > 900);
+    let (root, closed) = builder.finish();
+    let store: BlockMap = closed.into_iter().collect();
+    let mut fitting = Tree::load(root);
+    assert!(store[&root].len() <= MAX_NODE_BYTES);
+    assert!(fitting.get(&store, keys[0].as_bytes()).unwrap().is_some());
+    assert!(
+        fitting
+            .remove(&store, keys[7].as_bytes())
+            .unwrap()
+            .is_some()
+    );
+    assert!(
+        fitting
+            .insert(&store, keys[full].as_bytes(), value(1))
+            .unwrap()
+            .is_none()
+    );
+}
