@@ -132,7 +132,7 @@ impl Cid {
     }
 
     /// The text, on the stack.
-    fn text(&self) -> [u8; CID_CHARS] {
+    pub(super) fn text(&self) -> [u8; CID_CHARS] {
         let mut text = [b'b'; CID_CHARS];
         if let Some(digits) = text.get_mut(1..) {
             base32::encode(&self.to_bytes(), digits);

@@ -6,12 +6,13 @@
 
 mod number;
 mod parser;
+mod scan;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
-pub use writer::{to_string, write};
+pub use writer::{to_string, write, write_cbor};
 
 use super::path::prepend_root;
 use super::{CidError, MAX_RECORD_JSON_BYTES, Value};

@@ -299,4 +299,11 @@ proptest! {
         let through_json = json::parse(json::to_string(&value).as_bytes()).unwrap();
         prop_assert_eq!(cbor::encode(&through_json), cbor::encode(&value));
     }
+
+    #[test]
+    fn cbor_becomes_json_without_a_value_in_between(value in any_value()) {
+        let mut text = Vec::new();
+        json::write_cbor(&cbor::encode(&value), &mut text).unwrap();
+        prop_assert_eq!(String::from_utf8(text).unwrap(), json::to_string(&value));
+    }
 }

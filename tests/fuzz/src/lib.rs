@@ -40,6 +40,9 @@ const NOW_US: u64 = 1_795_500_000_000_000;
 pub fn cbor(bytes: &[u8]) {
     let mut decoder = Decoder::new(bytes);
     let skipped = decoder.skip().and_then(|_| decoder.finish());
+    let mut transcoded = Vec::new();
+    let written = json::write_cbor(bytes, &mut transcoded);
+    assert_eq!(written, skipped);
     let value = match cbor::decode(bytes) {
         Ok(value) => value,
         Err(error) => return assert_eq!(skipped, Err(error)),
@@ -49,6 +52,7 @@ pub fn cbor(bytes: &[u8]) {
     blob::find(&value);
     let text = json::to_string(&value);
     assert_eq!(serde_json::to_string(&value).unwrap(), text);
+    assert_eq!(transcoded, text.as_bytes());
     if let Ok(checked) = data::check_record(&value) {
         assert_eq!(checked, bytes);
         assert_eq!(json::parse(text.as_bytes()).as_ref(), Ok(&value));

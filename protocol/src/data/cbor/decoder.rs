@@ -239,7 +239,7 @@ impl<'a> Decoder<'a> {
     }
 
     /// Errors if a container inside of `depth` others is one too many.
-    pub(super) fn check_depth(&self, depth: usize) -> Result<(), CborError> {
+    pub(in crate::data) fn check_depth(&self, depth: usize) -> Result<(), CborError> {
         if depth < MAX_DEPTH {
             Ok(())
         } else {

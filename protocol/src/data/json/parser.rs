@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
+use super::scan::plain_prefix;
 use super::{JsonError, JsonFault, number};
 use crate::data::path::{prepend_index, prepend_key};
 use crate::data::{MAX_CONTAINER_LENGTH, MAX_DEPTH, Map, Value};
@@ -136,22 +137,19 @@ impl<'a> Parser<'a> {
         let mut text = Cow::Borrowed("");
         loop {
             let rest = self.rest();
-            let plain = rest
-                .iter()
-                .position(|b| matches!(b, b'"' | b'\\' | 0..0x20));
-            let plain = plain.ok_or_else(|| self.error(JsonFault::Truncated))?;
-            let (chunk, after) = rest.split_at(plain);
+            let (chunk, after) = rest.split_at(plain_prefix(rest));
             let chunk = std::str::from_utf8(chunk).map_err(|_| self.error(JsonFault::Utf8))?;
             // Adding to an empty text borrows.
             text += chunk;
-            self.position += plain;
+            self.position += chunk.len();
             match after.first() {
                 Some(b'"') => {
                     self.position += 1;
                     return Ok(text);
                 }
                 Some(b'\\') => text.to_mut().push(self.escape()?),
-                _ => return Err(self.error(JsonFault::ControlCharacter)),
+                Some(_) => return Err(self.error(JsonFault::ControlCharacter)),
+                None => return Err(self.error(JsonFault::Truncated)),
             }
         }
     }

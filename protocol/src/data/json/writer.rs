@@ -6,7 +6,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
-use crate::data::Value;
+use super::scan::plain_prefix;
+use crate::data::cbor::{CborError, Decoder, Kind};
+use crate::data::{Link, Value};
 
 /// The JSON form of a value, without white space, keys in canonical order.
 pub fn to_string(value: &Value) -> String {
@@ -25,12 +27,8 @@ pub fn write(value: &Value, out: &mut Vec<u8>) {
         // Writing to a `Vec` cannot fail.
         Value::Integer(integer) => write!(out, "{integer}").unwrap_or_default(),
         Value::Text(text) => write_text(text, out),
-        Value::Bytes(bytes) => {
-            out.extend_from_slice(b"{\"$bytes\":\"");
-            out.extend_from_slice(STANDARD_NO_PAD.encode(bytes).as_bytes());
-            out.extend_from_slice(b"\"}");
-        }
-        Value::Link(link) => write!(out, "{{\"$link\":\"{link}\"}}").unwrap_or_default(),
+        Value::Bytes(bytes) => write_bytes(bytes, out),
+        Value::Link(link) => write_link(link, out),
         Value::Array(elements) => {
             out.push(b'[');
             for (index, element) in elements.iter().enumerate() {
@@ -56,16 +54,84 @@ pub fn write(value: &Value, out: &mut Vec<u8>) {
     }
 }
 
+/// Appends the JSON form of strict DAG-CBOR, without building a value in between.
+///
+/// After an error `out` holds a part of the text.
+pub fn write_cbor(cbor: &[u8], out: &mut Vec<u8>) -> Result<(), CborError> {
+    let mut decoder = Decoder::new(cbor);
+    transcode(&mut decoder, 0, out)?;
+    decoder.finish()
+}
+
+/// Writes one value inside of `depth` containers. The recursion ends at the limit of depth.
+fn transcode(decoder: &mut Decoder<'_>, depth: usize, out: &mut Vec<u8>) -> Result<(), CborError> {
+    match decoder.kind()? {
+        Kind::Null => {
+            decoder.null()?;
+            out.extend_from_slice(b"null");
+        }
+        Kind::Bool => {
+            let word: &[u8] = if decoder.bool()? { b"true" } else { b"false" };
+            out.extend_from_slice(word);
+        }
+        // Writing to a `Vec` cannot fail.
+        Kind::Integer => write!(out, "{}", decoder.int()?).unwrap_or_default(),
+        Kind::Text => write_text(decoder.text()?, out),
+        Kind::Bytes => write_bytes(decoder.bytes()?, out),
+        Kind::Link => write_link(&decoder.link()?, out),
+        Kind::Array => {
+            decoder.check_depth(depth)?;
+            out.push(b'[');
+            for index in 0..decoder.array()? {
+                if index > 0 {
+                    out.push(b',');
+                }
+                transcode(decoder, depth + 1, out)?;
+            }
+            out.push(b']');
+        }
+        Kind::Map => {
+            decoder.check_depth(depth)?;
+            let mut separator = b'{';
+            let mut keys = decoder.map()?;
+            if keys.remaining() == 0 {
+                out.push(b'{');
+            }
+            while let Some(key) = keys.next(decoder)? {
+                out.push(separator);
+                separator = b',';
+                write_text(key, out);
+                out.push(b':');
+                transcode(decoder, depth + 1, out)?;
+            }
+            out.push(b'}');
+        }
+    }
+    Ok(())
+}
+
+fn write_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"$bytes\":\"");
+    out.extend_from_slice(STANDARD_NO_PAD.encode(bytes).as_bytes());
+    out.extend_from_slice(b"\"}");
+}
+
+fn write_link(link: &Link, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"$link\":\"");
+    match link {
+        Link::Known(cid) => out.extend_from_slice(&cid.text()),
+        Link::Foreign(_) => write!(out, "{link}").unwrap_or_default(),
+    }
+    out.extend_from_slice(b"\"}");
+}
+
 /// Writes a string with its quotes; escapes no more than JSON demands.
 fn write_text(text: &str, out: &mut Vec<u8>) {
     const HEX: [u8; 16] = *b"0123456789abcdef";
     out.push(b'"');
     let mut rest = text.as_bytes();
-    while let Some(index) = rest
-        .iter()
-        .position(|b| matches!(b, b'"' | b'\\' | 0..0x20))
-    {
-        let (plain, special) = rest.split_at(index);
+    loop {
+        let (plain, special) = rest.split_at(plain_prefix(rest));
         out.extend_from_slice(plain);
         let Some((byte, after)) = special.split_first() else {
             break;
@@ -87,7 +153,6 @@ fn write_text(text: &str, out: &mut Vec<u8>) {
         }
         rest = after;
     }
-    out.extend_from_slice(rest);
     out.push(b'"');
 }
 
