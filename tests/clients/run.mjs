@@ -70,8 +70,8 @@ const tests = spawn(
       STACK_IDENTITY: urls.identity,
       STACK_RELAY: urls.relay,
       STACK_ADMIN_PASSWORD: urls.admin_password,
-      STACK_DATA: data,
-      STACK_REFERENCE: urls.reference ? '1' : '',
+      STACK_OUTBOX: urls.outbox ?? join(data, 'outbox'),
+      STACK_REFERENCE: (urls.reference ?? []).join(','),
     },
   },
 )

@@ -1,13 +1,16 @@
-// Starts the PLC server, the reference PDS (with a small mail sink) and the indigo relay, prints one JSON
-// ready line like `rochdale up`, and runs until SIGTERM. Peers' logs go to DIR/*.log.
+// Starts reference peers, prints one JSON ready line like `rochdale up`, and runs until SIGTERM. With
+// `--rochdale BINARY --ours LIST` the services in LIST (pds, identity, relay) are those of `rochdale up`
+// and only the others are peers, so that each peer is seen with ours. Logs go to DIR/*.log.
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, mkdtempSync, openSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { DatabaseSync } from 'node:sqlite'
 import { parseArgs } from 'node:util'
+import { mailSink } from './mail-sink.mjs'
 
 const { values: flags } = parseArgs({
   options: {
@@ -15,9 +18,10 @@ const { values: flags } = parseArgs({
     'pds-port': { type: 'string', default: '0' },
     'identity-port': { type: 'string', default: '0' },
     'relay-port': { type: 'string', default: '0' },
-    'metrics-port': { type: 'string' },
     'no-relay': { type: 'boolean', default: false },
-    // Another host the relay is to follow, such as localhost:3000.
+    rochdale: { type: 'string' },
+    ours: { type: 'string', default: '' },
+    // Another host the reference relay is to follow, such as localhost:3000.
     crawl: { type: 'string', multiple: true, default: [] },
   },
 })
@@ -26,13 +30,17 @@ const data = flags.data ?? mkdtempSync(join(tmpdir(), 'peers-'))
 for (const folder of ['blobs', 'tmp', 'pds', 'outbox', 'relay']) {
   mkdirSync(join(data, folder), { recursive: true })
 }
+const ours = flags.ours.split(',').filter(Boolean)
+const reference = ['pds', 'identity', 'relay'].filter((service) => !ours.includes(service))
+const node = process.execPath
+const pids = {}
 
 const started = []
-function start(name, command, args, env = {}) {
+function start(name, command, args, env = {}, stdout = undefined) {
   const log = openSync(join(data, `${name}.log`), 'a')
   const child = spawn(command, args, {
     env: { PATH: process.env.PATH, ...env },
-    stdio: ['ignore', log, log],
+    stdio: ['ignore', stdout ?? log, log],
   })
   child.on('exit', (code) => {
     if (stopping || child.expected) return
@@ -40,6 +48,7 @@ function start(name, command, args, env = {}) {
     stop(1)
   })
   started.push(child)
+  pids[name] = child.pid
   return child
 }
 
@@ -77,115 +86,111 @@ async function healthy(url) {
   await stop(1)
 }
 
-/** A mail sink: takes any message over SMTP and writes it to DIR/outbox/N.eml. */
-async function mailSink() {
-  let count = 0
-  const server = createServer((socket) => {
-    let buffer = ''
-    let inData = false
-    socket.write('220 outbox\r\n')
-    socket.on('error', () => {})
-    socket.on('data', (chunk) => {
-      buffer += chunk.toString('latin1')
-      for (;;) {
-        const end = inData ? buffer.indexOf('\r\n.\r\n') : buffer.indexOf('\r\n')
-        if (end < 0) return
-        const text = buffer.slice(0, end)
-        buffer = buffer.slice(end + (inData ? 5 : 2))
-        if (inData) {
-          writeFileSync(join(data, 'outbox', `${String(++count).padStart(6, '0')}.eml`), text, 'latin1')
-          inData = false
-          socket.write('250 kept\r\n')
-        } else if (/^DATA/i.test(text)) {
-          inData = true
-          socket.write('354 go on\r\n')
-        } else if (/^QUIT/i.test(text)) {
-          socket.end('221 bye\r\n')
-        } else {
-          socket.write('250 ok\r\n')
-        }
-      }
-    })
-  })
-  await new Promise((done) => server.listen(0, '127.0.0.1', done))
-  return server.address().port
+/** `rochdale up`, of which some services are used. */
+async function startOurs() {
+  const folder = join(data, 'rochdale')
+  const ports = ['--pds-port', '0', '--identity-port', '0', '--relay-port', '0']
+  const child = start('rochdale', flags.rochdale, ['up', '--data', folder, ...ports], {}, 'pipe')
+  const line = await new Promise((done) => createInterface({ input: child.stdout }).once('line', done))
+  return { ...JSON.parse(line), outbox: join(folder, 'outbox') }
 }
 
-const plcPort = await port(flags['identity-port'])
-const pdsPort = await port(flags['pds-port'])
-const relayPort = await port(flags['relay-port'])
-const node = process.execPath
-const identity = `http://localhost:${plcPort}`
-const pds = `http://localhost:${pdsPort}`
-const relay = `http://localhost:${relayPort}`
-const password = randomBytes(12).toString('hex')
+async function startDirectory() {
+  const at = await port(flags['identity-port'])
+  start('plc', node, [join(peers, 'plc/node_modules/@did-plc/server/dist/bin.js')], { PORT: String(at) })
+  await healthy(`http://localhost:${at}/_health`)
+  return `http://localhost:${at}`
+}
 
-start('plc', node, [join(peers, 'plc/node_modules/@did-plc/server/dist/bin.js')], { PORT: String(plcPort) })
-await healthy(`${identity}/_health`)
-
-const launcher = join(peers, 'pds/pds.mjs')
-writeFileSync(
-  launcher,
-  `import { PDS, envToCfg, envToSecrets, readEnv } from '@atproto/pds'
+async function startPds(identity, password) {
+  const at = await port(flags['pds-port'])
+  const launcher = join(peers, 'pds/pds.mjs')
+  writeFileSync(
+    launcher,
+    `import { PDS, envToCfg, envToSecrets, readEnv } from '@atproto/pds'
 const env = readEnv()
 const pds = await PDS.create(envToCfg(env), envToSecrets(env))
 await pds.start()
 process.on('SIGTERM', async () => { await pds.destroy(); process.exit(0) })
 `,
-)
-start('pds', node, [launcher], {
-  PDS_PORT: String(pdsPort),
-  PDS_HOSTNAME: 'localhost',
-  PDS_DEV_MODE: 'true',
-  PDS_DATA_DIRECTORY: join(data, 'pds'),
-  PDS_BLOBSTORE_DISK_LOCATION: join(data, 'blobs'),
-  PDS_BLOBSTORE_DISK_TMP_LOCATION: join(data, 'tmp'),
-  PDS_DID_PLC_URL: identity,
-  PDS_SERVICE_HANDLE_DOMAINS: '.test',
-  PDS_INVITE_REQUIRED: 'false',
-  PDS_DISABLE_SSRF_PROTECTION: 'true',
-  PDS_ADMIN_PASSWORD: password,
-  PDS_JWT_SECRET: randomBytes(16).toString('hex'),
-  PDS_DPOP_SECRET: randomBytes(32).toString('hex'),
-  PDS_PLC_ROTATION_KEY_K256_PRIVATE_KEY_HEX: randomBytes(32).toString('hex'),
-  PDS_EMAIL_SMTP_URL: `smtp://127.0.0.1:${await mailSink()}?ignoreTLS=true`,
-  PDS_EMAIL_FROM_ADDRESS: 'pds@coop.test',
-  PDS_BSKY_APP_VIEW_URL: 'http://localhost:9',
-  PDS_BSKY_APP_VIEW_DID: 'did:web:appview.test',
-  LOG_ENABLED: 'true',
-  LOG_LEVEL: 'warn',
-  NODE_ENV: 'production',
-})
-await healthy(`${pds}/xrpc/_health`)
+  )
+  const mailPort = await mailSink(join(data, 'outbox'))
+  start('pds', node, [launcher], {
+    PDS_PORT: String(at),
+    PDS_HOSTNAME: 'localhost',
+    PDS_DEV_MODE: 'true',
+    PDS_DATA_DIRECTORY: join(data, 'pds'),
+    PDS_BLOBSTORE_DISK_LOCATION: join(data, 'blobs'),
+    PDS_BLOBSTORE_DISK_TMP_LOCATION: join(data, 'tmp'),
+    PDS_DID_PLC_URL: identity,
+    PDS_SERVICE_HANDLE_DOMAINS: '.test',
+    PDS_INVITE_REQUIRED: 'false',
+    PDS_DISABLE_SSRF_PROTECTION: 'true',
+    PDS_ADMIN_PASSWORD: password,
+    PDS_JWT_SECRET: randomBytes(16).toString('hex'),
+    PDS_DPOP_SECRET: randomBytes(32).toString('hex'),
+    PDS_PLC_ROTATION_KEY_K256_PRIVATE_KEY_HEX: randomBytes(32).toString('hex'),
+    PDS_EMAIL_SMTP_URL: `smtp://127.0.0.1:${mailPort}?ignoreTLS=true`,
+    PDS_EMAIL_FROM_ADDRESS: 'pds@coop.test',
+    // Preferences are served only where an AppView is configured; nothing listens there.
+    PDS_BSKY_APP_VIEW_URL: 'http://localhost:9',
+    PDS_BSKY_APP_VIEW_DID: 'did:web:appview.test',
+    LOG_ENABLED: 'true',
+    LOG_LEVEL: 'warn',
+    NODE_ENV: 'production',
+  })
+  await healthy(`http://localhost:${at}/xrpc/_health`)
+  return `http://localhost:${at}`
+}
 
-if (!flags['no-relay']) {
+async function startRelay(identity, hosts, password) {
   const database = join(data, 'relay/relay.sqlite')
-  const metricsPort = await port('0')
-  const startRelay = () =>
+  const at = await port(flags['relay-port'])
+  const metrics = await port('0')
+  const launch = () =>
     start('relay', join(peers, 'bin/relay'), [
       '--admin-password', password, '--plc-host', identity, 'serve',
       '--db-url', `sqlite://${database}`, '--persist-dir', join(data, 'relay/persist'),
-      '--bind', `127.0.0.1:${relayPort}`, '--metrics-listen', `127.0.0.1:${metricsPort}`,
-      '--allow-insecure-hosts',
+      '--bind', `127.0.0.1:${at}`, '--metrics-listen', `127.0.0.1:${metrics}`, '--allow-insecure-hosts',
     ])
-  const first = startRelay()
-  await healthy(`${relay}/xrpc/_health`)
+  const first = launch()
+  await healthy(`http://localhost:${at}/xrpc/_health`)
   first.expected = true
   const ended = new Promise((done) => first.once('exit', done))
   first.kill('SIGTERM')
   await ended
-  // This relay refuses loopback hosts in requestCrawl, so the host is written into its database.
+  // This relay refuses loopback hosts in requestCrawl, so they are written into its database.
   const db = new DatabaseSync(database)
   const insert = db.prepare(
     `insert into host(created_at, updated_at, hostname, no_ssl, account_limit, trusted, status, last_seq, account_count)
      values(datetime('now'), datetime('now'), ?, 1, 100000, 1, 'active', -1, 0)`,
   )
-  for (const host of [`localhost:${pdsPort}`, ...flags.crawl]) insert.run(host)
+  for (const host of hosts) insert.run(host)
   db.close()
-  startRelay()
-  await healthy(`${relay}/xrpc/_health`)
+  launch()
+  await healthy(`http://localhost:${at}/xrpc/_health`)
+  return `http://localhost:${at}`
 }
 
-const pids = { plc: started[0].pid, pds: started[1].pid, ...(!flags['no-relay'] && { relay: started.at(-1).pid }) }
-console.log(JSON.stringify({ pds, identity, relay, admin_password: password, reference: true, pids }))
+/** Asks our relay, which takes loopback hosts, to follow the PDS. */
+async function crawled(relay, pds) {
+  const answer = await fetch(`${relay}/xrpc/com.atproto.sync.requestCrawl`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ hostname: new URL(pds).host }),
+  })
+  if (!answer.ok) throw new Error(`requestCrawl: ${answer.status} ${await answer.text()}`)
+}
+
+const own = ours.length > 0 ? await startOurs() : {}
+const password = own.admin_password ?? randomBytes(12).toString('hex')
+const identity = ours.includes('identity') ? own.identity : await startDirectory()
+const pds = ours.includes('pds') ? own.pds : await startPds(identity, password)
+let relay = ours.includes('relay') ? own.relay : undefined
+if (relay && reference.includes('pds')) await crawled(relay, pds)
+if (!relay && !flags['no-relay']) {
+  relay = await startRelay(identity, [new URL(pds).host, ...flags.crawl], password)
+}
+const outbox = ours.includes('pds') ? own.outbox : join(data, 'outbox')
+console.log(JSON.stringify({ pds, identity, relay, admin_password: password, outbox, reference, pids }))
 setInterval(() => {}, 1 << 30)

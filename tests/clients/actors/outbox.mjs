@@ -1,16 +1,15 @@
 // Reads the mail that the PDS has put into its outbox folder.
 import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { dataFolder, eventually } from './stack.mjs'
+import { eventually, outbox } from './stack.mjs'
 
 const CODE = /\b[A-Z2-7]{5}-[A-Z2-7]{5}\b/
 
 function mails() {
-  const folder = join(dataFolder, 'outbox')
-  return readdirSync(folder)
+  return readdirSync(outbox)
     .filter((name) => name.endsWith('.eml'))
     .sort()
-    .map((name) => decoded(readFileSync(join(folder, name), 'utf8')))
+    .map((name) => decoded(readFileSync(join(outbox, name), 'utf8')))
 }
 
 /** Undoes soft line breaks and base64 parts, enough to find a code in the text. */

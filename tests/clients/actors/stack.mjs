@@ -11,9 +11,12 @@ function required(name) {
 export const pds = required('STACK_PDS')
 export const identity = required('STACK_IDENTITY')
 export const relay = required('STACK_RELAY')
-export const dataFolder = required('STACK_DATA')
-/** Whether the stack is the reference peers, whose known defects some cases step over. */
-export const isReference = process.env.STACK_REFERENCE === '1'
+/** Folder that the PDS puts its mail into. */
+export const outbox = required('STACK_OUTBOX')
+/** Which services are the reference peers, whose known defects some cases step over. */
+export const isReference = Object.fromEntries(
+  (process.env.STACK_REFERENCE ?? '').split(',').map((service) => [service, true]),
+)
 export const adminHeaders = {
   authorization: `Basic ${Buffer.from(`admin:${required('STACK_ADMIN_PASSWORD')}`).toString('base64')}`,
 }
@@ -25,9 +28,9 @@ export function resolver() {
 
 export const directory = new Directory(identity)
 
-/** Options of `test` that step over a case on the reference peers, with the reason. */
-export function notOnReference(reason) {
-  return isReference ? { skip: `the reference: ${reason}` } : {}
+/** Options of `test` that step over a case where `service` is the reference peer, with the reason. */
+export function notOnReference(service, reason) {
+  return isReference[service] ? { skip: `the reference ${service} ${reason}` } : {}
 }
 
 /** The service's own DID, the audience of service tokens. */

@@ -62,7 +62,7 @@ test('a blob that no record refers to is not served', async () => {
   await answers(await fetch(blobUrl(member, blob.ref)), 400, ['BlobNotFound', 'InvalidRequest'])
 })
 
-test('an unknown blob is BlobNotFound', notOnReference('names it InvalidRequest'), async () => {
+test('an unknown blob is BlobNotFound', notOnReference('pds', 'names it InvalidRequest'), async () => {
   const member = await Member.joins()
   const cid = 'bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku'
   await answers(await fetch(blobUrl(member, cid)), 400, 'BlobNotFound')

@@ -180,7 +180,7 @@ test('after an import the repository is signed anew and goes on', async () => {
   await member.posts('four')
 })
 
-test('what is not a repository is not imported', notOnReference('answers 500, or takes it'), async () => {
+test('what is not a repository is not imported', notOnReference('pds', 'answers 500, or takes it'), async () => {
   const [member, other] = [await Member.joins(), await Member.joins()]
   const post = (body) =>
     fetch(`${pds}/xrpc/com.atproto.repo.importRepo`, {

@@ -184,7 +184,7 @@ test('the admin sets a new password, and old sessions end', async () => {
   await anonymous().login({ identifier: member.handle, password: 'set by the admin' })
 })
 
-test('a taken-down member gets a limited session to leave with', notOnReference('refuses service auth for it'), async () => {
+test('a taken-down member gets a limited session to leave with', notOnReference('pds', 'refuses service auth for it'), async () => {
   const member = await Member.joins()
   await takesDown(member, true)
   const { data } = await anonymous().com.atproto.server.createSession({

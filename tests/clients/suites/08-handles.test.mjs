@@ -57,7 +57,7 @@ test('a member changes the handle: PDS, directory and streams follow', async () 
   for (const stream of streams) {
     const isNews = ({ header, body }) => header.t === '#identity' && body.handle === handle
     // The reference relay leaves the handle out.
-    const isHint = ({ header, body }) => isReference && header.t === '#identity' && body.handle === undefined
+    const isHint = ({ header, body }) => (isReference.pds || isReference.relay) && header.t === '#identity' && body.handle === undefined
     await stream.sees(member.did, 'the identity event', (frame) => isNews(frame) || isHint(frame))
   }
   await anonymous().login({ identifier: handle, password: member.password })

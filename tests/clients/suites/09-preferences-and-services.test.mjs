@@ -132,7 +132,7 @@ test('an unknown method is refused by name', async () => {
   assert.ok(agent)
 })
 
-test('a call for another service goes there, and a dead service is a 502', notOnReference('needs a public service'), async () => {
+test('a call for another service goes there, and a dead service is a 502', notOnReference('pds', 'needs a public service'), async () => {
   const { agent } = await Member.joins()
   const headers = {
     authorization: `Bearer ${agent.session.accessJwt}`,
