@@ -157,7 +157,7 @@ fn write_text(text: &str, out: &mut Vec<u8>) {
 }
 
 impl Serialize for Value {
-    /// The same form as [`write`] gives.
+    /// The same form as [`write()`] gives.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Null => serializer.serialize_unit(),
