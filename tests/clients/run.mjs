@@ -57,7 +57,10 @@ async function ready() {
 }
 
 const urls = await ready()
-const suites = globSync(join(here, 'suites', `*${options.only ?? ''}*.test.mjs`)).sort()
+const needsSecondPds = (file) => file.includes('-second-pds')
+const suites = globSync(join(here, 'suites', `*${options.only ?? ''}*.test.mjs`))
+  .filter((file) => urls.second_pds || !needsSecondPds(file))
+  .sort()
 const tests = spawn(
   process.execPath,
   ['--no-warnings', '--test', '--test-concurrency=2', '--test-timeout=60000', '--test-reporter=spec', ...suites],
@@ -71,6 +74,8 @@ const tests = spawn(
       STACK_RELAY: urls.relay,
       STACK_ADMIN_PASSWORD: urls.admin_password,
       STACK_OUTBOX: urls.outbox ?? join(data, 'outbox'),
+      STACK_SECOND_PDS: urls.second_pds ?? '',
+      STACK_SECOND_OUTBOX: urls.second_outbox ?? '',
       STACK_REFERENCE: (urls.reference ?? []).join(','),
     },
   },

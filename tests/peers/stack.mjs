@@ -19,6 +19,8 @@ const { values: flags } = parseArgs({
     'identity-port': { type: 'string', default: '0' },
     'relay-port': { type: 'string', default: '0' },
     'no-relay': { type: 'boolean', default: false },
+    // One more reference PDS at the same directory, to move accounts from and to.
+    'second-pds': { type: 'boolean', default: false },
     rochdale: { type: 'string' },
     ours: { type: 'string', default: '' },
     // Another host the reference relay is to follow, such as localhost:3000.
@@ -27,9 +29,7 @@ const { values: flags } = parseArgs({
 })
 const peers = process.env.PEERS_DIR
 const data = flags.data ?? mkdtempSync(join(tmpdir(), 'peers-'))
-for (const folder of ['blobs', 'tmp', 'pds', 'outbox', 'relay']) {
-  mkdirSync(join(data, folder), { recursive: true })
-}
+mkdirSync(join(data, 'relay'), { recursive: true })
 const ours = flags.ours.split(',').filter(Boolean)
 const reference = ['pds', 'identity', 'relay'].filter((service) => !ours.includes(service))
 const node = process.execPath
@@ -102,8 +102,10 @@ async function startDirectory() {
   return `http://localhost:${at}`
 }
 
-async function startPds(identity, password) {
-  const at = await port(flags['pds-port'])
+async function startPds(name, wanted, identity, password) {
+  const at = await port(wanted)
+  const home = join(data, name)
+  for (const folder of ['blobs', 'tmp', 'outbox']) mkdirSync(join(home, folder), { recursive: true })
   const launcher = join(peers, 'pds/pds.mjs')
   writeFileSync(
     launcher,
@@ -114,14 +116,14 @@ await pds.start()
 process.on('SIGTERM', async () => { await pds.destroy(); process.exit(0) })
 `,
   )
-  const mailPort = await mailSink(join(data, 'outbox'))
-  start('pds', node, [launcher], {
+  const mailPort = await mailSink(join(home, 'outbox'))
+  start(name, node, [launcher], {
     PDS_PORT: String(at),
     PDS_HOSTNAME: 'localhost',
     PDS_DEV_MODE: 'true',
-    PDS_DATA_DIRECTORY: join(data, 'pds'),
-    PDS_BLOBSTORE_DISK_LOCATION: join(data, 'blobs'),
-    PDS_BLOBSTORE_DISK_TMP_LOCATION: join(data, 'tmp'),
+    PDS_DATA_DIRECTORY: home,
+    PDS_BLOBSTORE_DISK_LOCATION: join(home, 'blobs'),
+    PDS_BLOBSTORE_DISK_TMP_LOCATION: join(home, 'tmp'),
     PDS_DID_PLC_URL: identity,
     PDS_SERVICE_HANDLE_DOMAINS: '.test',
     PDS_INVITE_REQUIRED: 'false',
@@ -140,7 +142,7 @@ process.on('SIGTERM', async () => { await pds.destroy(); process.exit(0) })
     NODE_ENV: 'production',
   })
   await healthy(`http://localhost:${at}/xrpc/_health`)
-  return `http://localhost:${at}`
+  return { url: `http://localhost:${at}`, outbox: join(home, 'outbox') }
 }
 
 async function startRelay(identity, hosts, password) {
@@ -185,12 +187,16 @@ async function crawled(relay, pds) {
 const own = ours.length > 0 ? await startOurs() : {}
 const password = own.admin_password ?? randomBytes(12).toString('hex')
 const identity = ours.includes('identity') ? own.identity : await startDirectory()
-const pds = ours.includes('pds') ? own.pds : await startPds(identity, password)
+const main = ours.includes('pds')
+  ? { url: own.pds, outbox: own.outbox }
+  : await startPds('pds', flags['pds-port'], identity, password)
+const second = flags['second-pds'] ? await startPds('second-pds', '0', identity, password) : {}
 let relay = ours.includes('relay') ? own.relay : undefined
-if (relay && reference.includes('pds')) await crawled(relay, pds)
+if (relay && reference.includes('pds')) await crawled(relay, main.url)
 if (!relay && !flags['no-relay']) {
-  relay = await startRelay(identity, [new URL(pds).host, ...flags.crawl], password)
+  relay = await startRelay(identity, [new URL(main.url).host, ...flags.crawl], password)
 }
-const outbox = ours.includes('pds') ? own.outbox : join(data, 'outbox')
-console.log(JSON.stringify({ pds, identity, relay, admin_password: password, outbox, reference, pids }))
+const ready = { pds: main.url, identity, relay, admin_password: password, outbox: main.outbox }
+const peer = { second_pds: second.url, second_outbox: second.outbox, reference, pids }
+console.log(JSON.stringify({ ...ready, ...peer }))
 setInterval(() => {}, 1 << 30)

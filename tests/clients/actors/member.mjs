@@ -11,8 +11,8 @@ export function freshName(prefix = 'm') {
   return `${prefix}${unique}`.slice(0, 18)
 }
 
-export function anonymous() {
-  return new AtpAgent({ service: pds })
+export function anonymous(service = pds) {
+  return new AtpAgent({ service })
 }
 
 export const POST = 'app.bsky.feed.post'
@@ -23,13 +23,13 @@ export function post(text = 'Hello from the co-op') {
 
 export class Member {
   /** Signs a new member up. */
-  static async joins(prefix = 'm', extra = {}) {
+  static async joins(prefix = 'm', extra = {}, service = pds) {
     const name = freshName(prefix)
     const member = new Member()
     member.handle = `${name}.test`
     member.email = `${name}@members.example`
     member.password = `secret ${name}`
-    member.agent = anonymous()
+    member.agent = anonymous(service)
     const { data } = await member.agent.createAccount({
       handle: member.handle,
       email: member.email,

@@ -5,11 +5,11 @@ import { eventually, outbox } from './stack.mjs'
 
 const CODE = /\b[A-Z2-7]{5}-[A-Z2-7]{5}\b/
 
-function mails() {
-  return readdirSync(outbox)
+function mails(folder) {
+  return readdirSync(folder)
     .filter((name) => name.endsWith('.eml'))
     .sort()
-    .map((name) => decoded(readFileSync(join(outbox, name), 'utf8')))
+    .map((name) => decoded(readFileSync(join(folder, name), 'utf8')))
 }
 
 /** Undoes soft line breaks and base64 parts, enough to find a code in the text. */
@@ -19,20 +19,15 @@ function decoded(mail) {
   return [mail.replaceAll(/=\r?\n/g, ''), ...parts].join('\n')
 }
 
-function to(address) {
-  return mails().filter((mail) => new RegExp(`^to:.*${address.replaceAll('.', '\\.')}`, 'im').test(mail))
-}
-
-/** How many mails the address has got so far. */
-export function mailCount(address) {
-  return to(address).length
+function to(address, folder) {
+  return mails(folder).filter((mail) => new RegExp(`^to:.*${address.replaceAll('.', '\\.')}`, 'im').test(mail))
 }
 
 /** Runs `action`, waits for the mail it causes and gives the code in it. */
-export async function codeMailedTo(address, action) {
-  const before = mailCount(address)
+export async function codeMailedTo(address, action, folder = outbox) {
+  const before = to(address, folder).length
   await action()
-  const mail = await eventually(`a mail to ${address}`, () => to(address)[before])
+  const mail = await eventually(`a mail to ${address}`, () => to(address, folder)[before])
   const code = mail.match(CODE)?.[0]
   if (!code) throw new Error(`no code in the mail:\n${mail}`)
   return code
