@@ -367,6 +367,25 @@ fn event_op_swapped() -> CommitEvent {
 }
 
 #[test]
+fn a_commit_at_its_limits_passes() {
+    let path = |i: usize| format!("com.example.other/{i:05}");
+    let paths: Vec<String> = (0..MAX_OPS).map(path).collect();
+    let writes: Vec<Write<'_>> = paths.iter().map(|path| Write::Create(path, path)).collect();
+    let event = Host::with_records(400).commit(&writes);
+    check_commit(&event, NOW_US).unwrap();
+    let frame = event.template().with_seq(1);
+    assert!(matches!(
+        decode_frame(&frame).unwrap(),
+        Frame::Message { .. }
+    ));
+    let mut out = Encoder::new();
+    out.map(1).text("a").bytes(&[0; MAX_RECORD_BYTES - 8]);
+    assert_eq!(out.position(), MAX_RECORD_BYTES);
+    let event = Host::with_records(9).commit(&[Write::Raw(NEW, out.into_bytes())]);
+    check_commit(&event, NOW_US).unwrap();
+}
+
+#[test]
 fn a_commit_marked_too_big_passes_when_nothing_is_missing() {
     let mut event = Host::with_records(40).commit(&[Write::Create(NEW, "hello")]);
     event.too_big = true;

@@ -431,3 +431,32 @@ fn a_node_takes_no_more_bytes_than_can_be_read_back() {
             .is_none()
     );
 }
+
+/// The memory of all loaded nodes, counted anew.
+fn counted_bytes(tree: &Subtree) -> usize {
+    let Subtree::Loaded(node) = tree else {
+        return 0;
+    };
+    let slots = (0..=node.entries.len()).filter_map(|slot| node.slot(slot));
+    node.bytes() + slots.map(counted_bytes).sum::<usize>()
+}
+
+#[test]
+fn the_memory_estimate_follows_every_edit() {
+    let mut rng = StdRng::seed_from_u64(4);
+    let mut tree = Tree::from_sorted((0..500).map(|i| (key(i * 2), value(i)))).unwrap();
+    assert_eq!(tree.loaded_bytes(), counted_bytes(&tree.root));
+    let mut store: BlockMap = tree.commit_nodes().added.into_iter().collect();
+    tree.unload_clean();
+    for _ in 0..2000 {
+        let key = key(rng.random_range(0..1000));
+        if rng.random() {
+            tree.insert(&store, key.as_bytes(), value(1)).unwrap();
+        } else {
+            tree.remove(&store, key.as_bytes()).unwrap();
+        }
+        tree.proof(&store, &[key.as_bytes()]).unwrap();
+        assert_eq!(tree.loaded_bytes(), counted_bytes(&tree.root));
+        store.extend(tree.commit_nodes().added);
+    }
+}
