@@ -312,7 +312,8 @@ async fn the_log_stays_bounded_while_a_reader_stalls() {
             .len();
         most.fetch_max(usize::try_from(wal).unwrap(), Ordering::Relaxed);
     }
-    assert!(matches!(stalled.await, Err(ReadError::TooLong)));
+    let stalled = stalled.await;
+    assert!(matches!(stalled, Err(ReadError::TooLong)), "{stalled:?}");
     let most = most.load(Ordering::Relaxed);
     // 12.8 MB were written; what queued before the keeper looked comes on top of the limit.
     assert!(most < 6 << 20, "the log grew to {most} bytes");
