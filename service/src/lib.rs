@@ -8,4 +8,5 @@ pub mod clock;
 pub mod config;
 pub mod shutdown;
 pub mod sqlite;
+pub mod stream;
 pub mod xrpc;
