@@ -17,6 +17,8 @@ mod reader;
 mod writer;
 
 #[cfg(test)]
+mod kill_tests;
+#[cfg(test)]
 mod tests;
 
 use std::future::Future;

@@ -171,7 +171,10 @@ where
     E: std::error::Error + 'static,
 {
     let run = |sql| connection.prepare_cached(sql)?.execute([]).map(drop);
-    run("BEGIN").map_err(ReadError::Storage)?;
+    run("BEGIN").map_err(|error| match error.sqlite_error_code() {
+        Some(ErrorCode::OperationInterrupted) => ReadError::TooLong,
+        _ => ReadError::Storage(error),
+    })?;
     let result = judge(catch_unwind(AssertUnwindSafe(|| read(connection))));
     if let Err(error) = run("COMMIT") {
         tracing::warn!(cause = %error, "a read transaction did not end well");

@@ -236,7 +236,7 @@ async fn the_head_itself_is_a_cursor_and_the_number_after_it_is_the_future() {
 
 #[tokio::test]
 async fn an_empty_log_takes_cursor_zero_and_no_other() {
-    let server = Server::start(Log::with(1..=0), XrpcV0, Options::default()).await;
+    let server = Server::start(Arc::default(), XrpcV0, Options::default()).await;
     let mut zero = server.open("?cursor=0").await.unwrap();
     assert!(zero.is_silent().await);
     server.publish(1..=2);
@@ -372,7 +372,7 @@ async fn a_consumer_that_reads_nothing_is_dropped_without_holding_others_up() {
         stall_timeout: Duration::from_millis(300),
         ..Options::default()
     };
-    let server = Server::start(Log::with(1..=0), XrpcV0, options).await;
+    let server = Server::start(Arc::default(), XrpcV0, options).await;
     let stalled = server.open("").await.unwrap();
     let mut reader = server.open("").await.unwrap();
     let large = Bytes::from(vec![7; 1 << 20]);
@@ -408,7 +408,7 @@ async fn a_consumer_that_falls_out_of_the_log_is_told_that_it_is_too_slow() {
         ring_bytes: 4 << 20,
         ..Options::default()
     };
-    let server = Server::start(Log::with(1..=0), XrpcV0, options).await;
+    let server = Server::start(Arc::default(), XrpcV0, options).await;
     let mut slow = server.open("").await.unwrap();
     let large = Bytes::from(vec![7; 1 << 20]);
     for seq in 1..=40 {
@@ -503,7 +503,7 @@ async fn subscribers_that_come_and_go_miss_nothing_and_get_nothing_twice() {
 
 #[tokio::test]
 async fn an_event_arrives_within_milliseconds() {
-    let server = Server::start(Log::with(1..=0), XrpcV0, Options::default()).await;
+    let server = Server::start(Arc::default(), XrpcV0, Options::default()).await;
     let mut client = server.open("").await.unwrap();
     client.is_silent().await;
     let mut slowest = Duration::ZERO;

@@ -57,8 +57,12 @@ impl Default for ServeOptions {
     }
 }
 
-/// How often a connection looks at its own clock.
-const LOOK: Duration = Duration::from_secs(5);
+impl ServeOptions {
+    /// How often a connection looks at its own clock.
+    fn look(&self) -> Duration {
+        (self.head_timeout.min(self.idle_timeout) / 2).max(Duration::from_millis(10))
+    }
+}
 
 /// Serves `router` on `listener` until a stop is asked for, then drains.
 pub async fn serve(
@@ -139,7 +143,7 @@ async fn connection(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, sh
         .max_buf_size(shared.options.max_head_bytes.max(8_192));
     let mut served = pin!(builder.serve_connection(io, service).with_upgrades());
     let mut stop = pin!(shutdown.requested());
-    let mut look = pin!(tokio::time::sleep(LOOK));
+    let mut look = pin!(tokio::time::sleep(shared.options.look()));
     let mut drain_until = None::<Instant>;
     loop {
         tokio::select! {
@@ -161,7 +165,7 @@ async fn connection(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, sh
                 {
                     break;
                 }
-                look.as_mut().reset(tokio::time::Instant::now() + LOOK);
+                look.as_mut().reset(tokio::time::Instant::now() + shared.options.look());
             }
         }
     }

@@ -31,6 +31,11 @@ struct Wanted {
     name: String,
 }
 
+#[derive(Debug, Deserialize)]
+struct Pause {
+    ms: u64,
+}
+
 const PER_DID: Budget = Budget {
     name: "per-did",
     points: 3,
@@ -73,6 +78,11 @@ async fn other(body: RawBody) -> Result<Output<usize>, XrpcError> {
     Ok(Output(body.len()))
 }
 
+async fn slow(Query(pause): Query<Pause>) -> Output<bool> {
+    tokio::time::sleep(Duration::from_millis(pause.ms)).await;
+    Output(true)
+}
+
 async fn panics() -> Output<bool> {
     panic!("planted")
 }
@@ -92,6 +102,7 @@ fn app(config: &LimitsConfig, clock: &ManualClock) -> Router {
         method("test.raw", Kind::Procedure, "none", small, raw),
         method("test.ping", Kind::Procedure, "none", small, ping),
         method("test.spend", Kind::Procedure, "none", small, spend),
+        method("test.slow", Kind::Query, "none", small, slow),
         method("test.panics", Kind::Query, "none", small, panics),
         method("test.stream", Kind::Subscription, "none", small, greet),
     ];
@@ -461,4 +472,99 @@ async fn a_connection_serves_several_requests_and_a_stop_closes_it_at_once() {
     }
     assert_eq!(shutdown.finish(Duration::from_secs(2)).await, 0);
     assert_eq!(read_answer(&mut stream).await, "");
+}
+
+async fn send(stream: &mut TcpStream, head: &str) {
+    stream.write_all(head.as_bytes()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_come_costs_the_connection_and_a_slow_handler_does_not() {
+    let options = ServeOptions {
+        head_timeout: Duration::from_millis(100),
+        idle_timeout: Duration::from_millis(200),
+        ..ServeOptions::default()
+    };
+    let (mut slow, shutdown) = start(options.clone()).await;
+    send(
+        &mut slow,
+        "GET /xrpc/test.slow?ms=600 HTTP/1.1\r\nhost: x\r\n\r\n",
+    )
+    .await;
+    let (mut never, _other) = start(options.clone()).await;
+    let (mut half, _another) = start(options).await;
+    send(&mut half, "GET /xrpc/test.slow?ms=600 HTTP/1.1\r\nho").await;
+    assert_eq!(read_answer(&mut never).await, "");
+    assert_eq!(read_answer(&mut half).await, "");
+    assert!(read_answer(&mut slow).await.starts_with("HTTP/1.1 200"));
+    assert_eq!(read_answer(&mut slow).await, "", "idle afterwards");
+    assert_eq!(shutdown.finish(Duration::from_secs(1)).await, 0);
+}
+
+#[tokio::test]
+async fn a_stop_lets_requests_finish_and_cuts_those_that_take_too_long() {
+    let options = ServeOptions {
+        drain_timeout: Duration::from_millis(300),
+        ..ServeOptions::default()
+    };
+    let (mut quick, first) = start(options.clone()).await;
+    let (mut endless, second) = start(options).await;
+    send(
+        &mut quick,
+        "GET /xrpc/test.slow?ms=100 HTTP/1.1\r\nhost: x\r\n\r\n",
+    )
+    .await;
+    send(
+        &mut endless,
+        "GET /xrpc/test.slow?ms=60000 HTTP/1.1\r\nhost: x\r\n\r\n",
+    )
+    .await;
+    tokio::time::sleep(Duration::from_millis(30)).await;
+    first.request();
+    second.request();
+    assert!(read_answer(&mut quick).await.starts_with("HTTP/1.1 200"));
+    let stopped = std::time::Instant::now();
+    assert_eq!(read_answer(&mut endless).await, "");
+    assert_eq!(second.finish(Duration::from_secs(2)).await, 0);
+    assert!(stopped.elapsed() < Duration::from_secs(2));
+}
+
+#[tokio::test]
+async fn connections_above_the_limit_wait_for_a_free_place() {
+    let options = ServeOptions {
+        max_connections: 1,
+        ..ServeOptions::default()
+    };
+    let (mut first, _shutdown) = start(options).await;
+    let request = "GET /xrpc/test.greet?name=a HTTP/1.1\r\nhost: x\r\n\r\n";
+    send(&mut first, request).await;
+    assert!(read_answer(&mut first).await.starts_with("HTTP/1.1 200"));
+    let mut second = TcpStream::connect(first.peer_addr().unwrap())
+        .await
+        .unwrap();
+    send(&mut second, request).await;
+    let early = tokio::time::timeout(Duration::from_millis(100), read_answer(&mut second)).await;
+    assert!(early.is_err(), "{early:?}");
+    drop(first);
+    assert!(read_answer(&mut second).await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn a_head_above_its_limit_is_refused() {
+    let options = ServeOptions {
+        max_head_bytes: 8_192,
+        ..ServeOptions::default()
+    };
+    let (mut stream, _shutdown) = start(options).await;
+    let filler = "x".repeat(10_000);
+    send(
+        &mut stream,
+        &format!("GET /xrpc/test.greet?name={filler} HTTP/1.1\r\nhost: x\r\n\r\n"),
+    )
+    .await;
+    let answer = read_answer(&mut stream).await;
+    assert!(
+        answer.starts_with("HTTP/1.1 431") || answer.starts_with("HTTP/1.1 414"),
+        "{answer}"
+    );
 }
