@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 
 use super::Options;
 use super::reader::Pool;
@@ -164,6 +164,11 @@ impl Keeper {
                     self.tell_writer();
                 }
                 Ok(false) => {}
+                Err(error) if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => {
+                    // After a failed fsync a later one may succeed without the bytes on disk.
+                    tracing::error!(cause = %error, mode, "a checkpoint failed in the storage; stopping at once");
+                    std::process::abort();
+                }
                 Err(error) => tracing::error!(cause = %error, mode, "a checkpoint failed"),
             }
         }
