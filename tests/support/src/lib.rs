@@ -1,1 +1,20 @@
-//! To be written.
+//! Actors for integration tests: a [`Stack`] of real services in one child process, its
+//! [`Member`]s, and [`Firehose`] readers. They speak only HTTP and WebSockets, as an app would.
+//!
+//! Failures panic with what was expected and what came: this crate exists for tests alone.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "test support: a panic with context is the right failure"
+)]
+
+mod firehose;
+mod member;
+mod stack;
+
+pub use firehose::{Firehose, Seen};
+pub use member::{Created, Member, Refused};
+pub use stack::{Options, Stack};
