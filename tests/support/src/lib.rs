@@ -14,7 +14,9 @@
 mod firehose;
 mod member;
 mod stack;
+mod verify;
 
 pub use firehose::{Firehose, Seen};
 pub use member::{Created, Member, Refused};
 pub use stack::{Options, Stack};
+pub use verify::{signing_key, verify_export};
