@@ -1,7 +1,13 @@
-//! Configuration shared by all services: secrets that never show, errors that say what to write instead.
+//! Configuration shared by all services, in three stages: the raw file with overrides from the
+//! environment and flags ([`load`]), values that each service validates, and composition. Secrets
+//! never show, and an error says what to write instead.
 
+mod key_file;
+mod load;
 mod secret;
 
+pub use key_file::{KeyFileError, read_or_create_key_file, read_or_create_password_file};
+pub use load::load;
 pub use secret::Secret;
 
 /// What is wrong with the configuration, and what to write instead.
@@ -17,6 +23,12 @@ pub enum ConfigError {
         /// What is allowed instead.
         allowed: String,
     },
+    /// The file cannot be read or is not TOML, or a key is unknown or of the wrong kind.
+    #[error("{0}")]
+    Unreadable(String),
+    /// A key file cannot be used.
+    #[error(transparent)]
+    KeyFile(#[from] KeyFileError),
 }
 
 impl ConfigError {

@@ -6,7 +6,22 @@
 
 pub mod clock;
 pub mod config;
+pub mod outbound;
 pub mod shutdown;
 pub mod sqlite;
 pub mod stream;
+pub mod telemetry;
 pub mod xrpc;
+
+/// What a process hands to each service it starts.
+#[derive(Debug, Clone)]
+pub struct Env {
+    /// The time.
+    pub clock: clock::SharedClock,
+    /// The wish to stop, and every task.
+    pub shutdown: shutdown::Shutdown,
+    /// The guarded client.
+    pub outbound: outbound::Outbound,
+    /// Development: loopback is reached, `.test` handles are taken.
+    pub dev: bool,
+}

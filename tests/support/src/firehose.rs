@@ -42,7 +42,9 @@ impl Seen {
         let car = car::read(&self.blocks, BLOCK_BYTES).expect("a CAR file");
         let root = car.roots[0].as_cid().expect("a root");
         let commit = Commit::decode(&car.blocks[&root]).expect("a commit");
-        commit.verify(key).expect("signed by the key in the directory");
+        commit
+            .verify(key)
+            .expect("signed by the key in the directory");
     }
 
     fn of(seq: u64, event: &Event) -> Self {
@@ -89,7 +91,9 @@ impl Firehose {
     async fn connect(base: &str, query: &str) -> Self {
         let base = base.replace("http://", "ws://");
         let url = format!("{base}/xrpc/com.atproto.sync.subscribeRepos{query}");
-        let (socket, _) = tokio_tungstenite::connect_async(url).await.expect("a WebSocket");
+        let (socket, _) = tokio_tungstenite::connect_async(url)
+            .await
+            .expect("a WebSocket");
         Self { socket }
     }
 

@@ -52,7 +52,11 @@ pub(crate) async fn refuse(answer: reqwest::Response) -> Result<Value, Refused> 
         return Ok(body);
     }
     let field = |key: &str| body[key].as_str().unwrap_or_default().to_owned();
-    Err(Refused { status: status.as_u16(), name: field("error"), message: field("message") })
+    Err(Refused {
+        status: status.as_u16(),
+        name: field("error"),
+        message: field("message"),
+    })
 }
 
 impl Member {
@@ -92,7 +96,10 @@ impl Member {
     /// # Errors
     /// The XRPC error that the PDS answered.
     pub async fn tell(&self, nsid: &str) -> Result<Value, Refused> {
-        let request = self.http.post(format!("{}/xrpc/{nsid}", self.pds)).bearer_auth(&self.access);
+        let request = self
+            .http
+            .post(format!("{}/xrpc/{nsid}", self.pds))
+            .bearer_auth(&self.access);
         refuse(request.send().await.expect("the PDS answers")).await
     }
 
@@ -101,8 +108,10 @@ impl Member {
     /// # Errors
     /// The XRPC error that the PDS answered.
     pub async fn ask(&self, nsid: &str, query: &str) -> Result<Value, Refused> {
-        let request =
-            self.http.get(format!("{}/xrpc/{nsid}?{query}", self.pds)).bearer_auth(&self.access);
+        let request = self
+            .http
+            .get(format!("{}/xrpc/{nsid}?{query}", self.pds))
+            .bearer_auth(&self.access);
         refuse(request.send().await.expect("the PDS answers")).await
     }
 
@@ -123,7 +132,9 @@ impl Member {
 
     /// Posts `text`.
     pub async fn posts(&self, text: &str) -> Created {
-        self.creates("app.bsky.feed.post", &Self::post(text)).await.expect("the post is accepted")
+        self.creates("app.bsky.feed.post", &Self::post(text))
+            .await
+            .expect("the post is accepted")
     }
 
     /// A post as a record.
@@ -140,9 +151,14 @@ impl Member {
         let mut all = Vec::new();
         let mut cursor = String::new();
         loop {
-            let query = format!("repo={}&collection={collection}&limit=100{cursor}", self.did);
-            let page =
-                self.ask("com.atproto.repo.listRecords", &query).await.expect("a page of records");
+            let query = format!(
+                "repo={}&collection={collection}&limit=100{cursor}",
+                self.did
+            );
+            let page = self
+                .ask("com.atproto.repo.listRecords", &query)
+                .await
+                .expect("a page of records");
             all.extend(page["records"].as_array().expect("records").iter().cloned());
             match page["cursor"].as_str() {
                 Some(next) => cursor = format!("&cursor={next}"),
@@ -153,16 +169,26 @@ impl Member {
 
     /// The repository as a CAR file.
     pub async fn export(&self) -> Vec<u8> {
-        let url = format!("{}/xrpc/com.atproto.sync.getRepo?did={}", self.pds, self.did);
+        let url = format!(
+            "{}/xrpc/com.atproto.sync.getRepo?did={}",
+            self.pds, self.did
+        );
         let answer = self.http.get(url).send().await.expect("the PDS answers");
-        assert!(answer.status().is_success(), "getRepo answered {}", answer.status());
+        assert!(
+            answer.status().is_success(),
+            "getRepo answered {}",
+            answer.status()
+        );
         answer.bytes().await.expect("the whole repository").to_vec()
     }
 
     /// CID and revision of the present head.
     pub async fn head(&self) -> (String, String) {
         let head = self
-            .ask("com.atproto.sync.getLatestCommit", &format!("did={}", self.did))
+            .ask(
+                "com.atproto.sync.getLatestCommit",
+                &format!("did={}", self.did),
+            )
             .await
             .expect("a head");
         let text = |key: &str| head[key].as_str().expect(key).to_owned();

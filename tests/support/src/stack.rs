@@ -101,8 +101,12 @@ impl Stack {
         self.identity = text("identity");
         self.relay = text("relay");
         self.admin_password = text("admin_password");
-        self.ports = [&self.pds, &self.identity, &self.relay]
-            .map(|url| url.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port"));
+        self.ports = [&self.pds, &self.identity, &self.relay].map(|url| {
+            url.rsplit(':')
+                .next()
+                .and_then(|port| port.parse().ok())
+                .expect("a port")
+        });
         self.child = Some(child);
     }
 
@@ -132,7 +136,10 @@ impl Stack {
     /// Asks the process to stop with SIGTERM and returns its exit code, or panics after 8 s.
     pub async fn stop(&mut self) -> i32 {
         let mut child = self.child.take().expect("a running stack");
-        let status = Command::new("kill").arg(child.id().to_string()).status().expect("kill runs");
+        let status = Command::new("kill")
+            .arg(child.id().to_string())
+            .status()
+            .expect("kill runs");
         assert!(status.success(), "SIGTERM is delivered");
         for _ in 0..160 {
             if let Some(status) = child.try_wait().expect("a status") {
@@ -141,7 +148,10 @@ impl Stack {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         child.kill().expect("SIGKILL");
-        panic!("still running 8 s after SIGTERM; the log says:\n{}", self.log());
+        panic!(
+            "still running 8 s after SIGTERM; the log says:\n{}",
+            self.log()
+        );
     }
 
     /// Starts the stack again on the same data folder and ports.
@@ -162,7 +172,10 @@ impl Stack {
     pub async fn sign_up(&self, name: &str) -> Result<Member, Refused> {
         let answer = self
             .http
-            .post(format!("{}/xrpc/com.atproto.server.createAccount", self.pds))
+            .post(format!(
+                "{}/xrpc/com.atproto.server.createAccount",
+                self.pds
+            ))
             .json(&json!({
                 "handle": format!("{name}.test"),
                 "email": format!("{name}@coop.example"),
@@ -196,8 +209,12 @@ impl Stack {
     /// # Errors
     /// The XRPC error that the service answered.
     pub async fn get(&self, base: &str, path: &str) -> Result<Value, Refused> {
-        let answer =
-            self.http.get(format!("{base}{path}")).send().await.expect("the service answers");
+        let answer = self
+            .http
+            .get(format!("{base}{path}"))
+            .send()
+            .await
+            .expect("the service answers");
         refuse(answer).await
     }
 }
