@@ -6,6 +6,7 @@ use moka::sync::Cache;
 use parking_lot::Mutex;
 use rochdale_service::clock::SharedClock;
 use std::{
+    fmt,
     hash::Hash,
     sync::{
         Arc,
@@ -22,7 +23,6 @@ pub(crate) struct Policy {
 }
 
 /// Answers of type `V` by name.
-#[derive(Debug)]
 pub(crate) struct Answers<K, V> {
     slots: Cache<K, Arc<Slot<V>>>,
     policy: Policy,
@@ -30,7 +30,14 @@ pub(crate) struct Answers<K, V> {
     weigh: fn(&V) -> u32,
 }
 
-#[derive(Debug)]
+impl<K, V> fmt::Debug for Answers<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answers")
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
+    }
+}
+
 struct Slot<V> {
     state: Mutex<State<V>>,
     /// Held by the one task that fetches.
@@ -38,7 +45,6 @@ struct Slot<V> {
     weight: AtomicU32,
 }
 
-#[derive(Debug)]
 struct State<V> {
     good: Option<Kept<V>>,
     failure: Option<(ResolveError, u64)>,
@@ -46,7 +52,6 @@ struct State<V> {
     generation: u64,
 }
 
-#[derive(Debug)]
 struct Kept<V> {
     value: V,
     /// When its fetch began.
@@ -71,7 +76,12 @@ where
             .max_capacity(bytes)
             .weigher(|_, slot: &Arc<Slot<V>>| slot.weight.load(Ordering::Relaxed))
             .build();
-        Self { slots, policy, clock, weigh }
+        Self {
+            slots,
+            policy,
+            clock,
+            weigh,
+        }
     }
 
     /// The answer for `key`, fetched unless a fresh one is known.
@@ -129,7 +139,11 @@ where
     fn slot(&self, key: &K) -> Arc<Slot<V>> {
         self.slots.get_with_by_ref(key, || {
             Arc::new(Slot {
-                state: Mutex::new(State { good: None, failure: None, generation: 0 }),
+                state: Mutex::new(State {
+                    good: None,
+                    failure: None,
+                    generation: 0,
+                }),
                 flight: tokio::sync::Mutex::new(()),
                 weight: AtomicU32::new(SLOT_BYTES),
             })
@@ -150,7 +164,10 @@ where
         let now_us = self.clock.now_us();
         match result {
             Ok(value) => {
-                state.good = Some(Kept { value: value.clone(), asked_us });
+                state.good = Some(Kept {
+                    value: value.clone(),
+                    asked_us,
+                });
                 state.failure = None;
                 drop(state);
                 let weight = SLOT_BYTES.saturating_add((self.weigh)(&value));
@@ -189,7 +206,11 @@ impl<V: Clone> Slot<V> {
 
     fn asked_after(&self, us: u64) -> Option<V> {
         let state = self.state.lock();
-        state.good.as_ref().filter(|kept| kept.asked_us > us).map(|kept| kept.value.clone())
+        state
+            .good
+            .as_ref()
+            .filter(|kept| kept.asked_us > us)
+            .map(|kept| kept.value.clone())
     }
 }
 

@@ -53,17 +53,24 @@ pub(crate) async fn fetch(
             Err(ResolveError::DidDeactivated(name))
         }
         404 => Err(ResolveError::DidNotFound(name)),
-        status => Err(unreachable(&format!("the server answered with status {status}"))),
+        status => Err(unreachable(&format!(
+            "the server answered with status {status}"
+        ))),
     }
 }
 
 fn document_url(config: &Config, did: &Did) -> Option<(String, bool)> {
     if did.is_plc() {
-        return Some((format!("{}/{did}", config.plc_url.trim_end_matches('/')), true));
+        return Some((
+            format!("{}/{did}", config.plc_url.trim_end_matches('/')),
+            true,
+        ));
     }
     let host = did.web_host()?;
     if host == "localhost" || host.starts_with("localhost:") {
-        return config.dev.then(|| (format!("http://{host}/.well-known/did.json"), false));
+        return config
+            .dev
+            .then(|| (format!("http://{host}/.well-known/did.json"), false));
     }
     (!disallowed_tld(&host)).then(|| (format!("https://{host}/.well-known/did.json"), false))
 }

@@ -21,7 +21,9 @@ pub enum ResolveError {
     #[error("{0} was deactivated by its owner")]
     DidDeactivated(Arc<str>),
     /// A DID method, or a form of did:web, that atproto does not use.
-    #[error("{0} is of a method or form that is not supported (did:plc and did:web host names are)")]
+    #[error(
+        "{0} is of a method or form that is not supported (did:plc and did:web host names are)"
+    )]
     UnsupportedMethod(Arc<str>),
     /// The document cannot be used.
     #[error("document of {did}: {cause}")]

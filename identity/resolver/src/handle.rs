@@ -45,9 +45,10 @@ pub(crate) async fn fetch(
     };
     match found {
         Found::Did(did) => Ok(did),
-        Found::Nothing(reason) => {
-            Err(ResolveError::HandleNotFound { handle: handle.as_str().into(), reason })
-        }
+        Found::Nothing(reason) => Err(ResolveError::HandleNotFound {
+            handle: handle.as_str().into(),
+            reason,
+        }),
         Found::Unknown(cause) => Err(ResolveError::Unreachable {
             name: handle.as_str().into(),
             cause: cause.into(),
@@ -124,7 +125,10 @@ async fn well_known(network: &dyn Network, origin: &str, handle: &Handle, truste
         200..=299 => str::from_utf8(&reply.body)
             .ok()
             .and_then(|text| text.trim().lines().next()?.trim_end().parse().ok())
-            .map_or(Found::Nothing("its host answers with something that is no DID"), Found::Did),
+            .map_or(
+                Found::Nothing("its host answers with something that is no DID"),
+                Found::Did,
+            ),
         429 | 500.. => Found::Unknown(format!("the host answered with status {}", reply.status)),
         _ => Found::Nothing("neither DNS nor its host names a DID"),
     }

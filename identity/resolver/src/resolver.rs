@@ -61,7 +61,11 @@ impl Resolver {
             },
             Arc::clone(&clock),
             // The text and, about as large again, what was parsed from it.
-            |document| u32::try_from(document.json().len()).unwrap_or(u32::MAX).saturating_mul(2),
+            |document: &Arc<DidDocument>| {
+                u32::try_from(document.json().len())
+                    .unwrap_or(u32::MAX)
+                    .saturating_mul(2)
+            },
         );
         let handles = Answers::new(
             config.cache_bytes / 4,
@@ -71,10 +75,18 @@ impl Resolver {
                 negative_us: us(config.negative_ms),
             },
             clock,
-            |did| u32::try_from(did.as_str().len()).unwrap_or(u32::MAX),
+            |did: &Did| u32::try_from(did.as_str().len()).unwrap_or(u32::MAX),
         );
-        let inner = Inner { config, network, documents, handles, budget: Budget::new() };
-        Self { inner: Arc::new(inner) }
+        let inner = Inner {
+            config,
+            network,
+            documents,
+            handles,
+            budget: Budget::new(),
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
     }
 
     /// The document of a DID, from the cache when fresh. Failures are remembered for a while too;
@@ -91,7 +103,10 @@ impl Resolver {
         let inner = &*self.inner;
         let fetch = did::fetch(&*inner.network, &inner.config, did);
         let allowed = |now_us| inner.budget.take(did, now_us);
-        count("did_refresh", inner.documents.refresh(did, allowed, fetch).await)
+        count(
+            "did_refresh",
+            inner.documents.refresh(did, allowed, fetch).await,
+        )
     }
 
     /// Forgets the document of a DID, and the handle it claims. The budget of [`Self::refresh`]
@@ -128,19 +143,32 @@ impl Resolver {
                     Some(handle) if self.points_at(handle, did).await => Some(handle.clone()),
                     _ => None,
                 };
-                Ok(Identity { did: did.clone(), handle, document })
+                Ok(Identity {
+                    did: did.clone(),
+                    handle,
+                    document,
+                })
             }
             AtIdentifier::Handle(handle) => {
                 let did = self.handle_to_did(handle).await?;
                 let document = self.did_document(&did).await?;
-                let handle = document.handle().filter(|claimed| *claimed == handle).cloned();
-                Ok(Identity { did, handle, document })
+                let handle = document
+                    .handle()
+                    .filter(|claimed| *claimed == handle)
+                    .cloned();
+                Ok(Identity {
+                    did,
+                    handle,
+                    document,
+                })
             }
         }
     }
 
     async fn points_at(&self, handle: &Handle, did: &Did) -> bool {
-        self.handle_to_did(handle).await.is_ok_and(|found| found == *did)
+        self.handle_to_did(handle)
+            .await
+            .is_ok_and(|found| found == *did)
     }
 }
 

@@ -4,7 +4,11 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 const START_US: u64 = 1_700_000_000_000_000;
-const POLICY: Policy = Policy { fresh_us: 1000, stale_us: 10_000, negative_us: 100 };
+const POLICY: Policy = Policy {
+    fresh_us: 1000,
+    stale_us: 10_000,
+    negative_us: 100,
+};
 
 fn answers() -> (Answers<&'static str, u32>, ManualClock) {
     let clock = ManualClock::at_us(START_US);
@@ -12,7 +16,10 @@ fn answers() -> (Answers<&'static str, u32>, ManualClock) {
 }
 
 fn down() -> ResolveError {
-    ResolveError::Unreachable { name: "a".into(), cause: "planted".into() }
+    ResolveError::Unreachable {
+        name: "a".into(),
+        cause: "planted".into(),
+    }
 }
 
 fn gone() -> ResolveError {
@@ -53,15 +60,27 @@ async fn an_old_answer_bridges_an_outage_but_not_a_definite_no() {
     assert_eq!(answers.get(&"a", async { Ok(1) }).await, Ok(1));
     wait(&clock, 5000);
     assert_eq!(answers.get(&"a", async { Err(down()) }).await, Ok(1));
-    assert_eq!(answers.get(&"a", unasked()).await, Ok(1), "the outage is remembered");
+    assert_eq!(
+        answers.get(&"a", unasked()).await,
+        Ok(1),
+        "the outage is remembered"
+    );
     wait(&clock, 5000);
-    assert_eq!(answers.get(&"a", async { Err(down()) }).await, Err(down()), "too old");
+    assert_eq!(
+        answers.get(&"a", async { Err(down()) }).await,
+        Err(down()),
+        "too old"
+    );
     wait(&clock, 100);
     assert_eq!(answers.get(&"a", async { Ok(2) }).await, Ok(2));
     wait(&clock, 1000);
     assert_eq!(answers.get(&"a", async { Err(gone()) }).await, Err(gone()));
     wait(&clock, 100);
-    assert_eq!(answers.get(&"a", async { Err(down()) }).await, Err(down()), "it was given up");
+    assert_eq!(
+        answers.get(&"a", async { Err(down()) }).await,
+        Err(down()),
+        "it was given up"
+    );
 }
 
 #[tokio::test]
@@ -92,7 +111,11 @@ async fn callers_at_the_same_time_share_one_fetch() {
 async fn a_caller_that_goes_away_leaves_the_fetch_to_the_next() {
     let (answers, _clock) = answers();
     let fetch = answers.get(&"a", std::future::pending());
-    assert!(tokio::time::timeout(Duration::from_millis(5), fetch).await.is_err());
+    assert!(
+        tokio::time::timeout(Duration::from_millis(5), fetch)
+            .await
+            .is_err()
+    );
     assert_eq!(answers.get(&"a", async { Ok(1) }).await, Ok(1));
 }
 
@@ -101,10 +124,16 @@ async fn a_refresh_fetches_a_fresh_answer_again_within_its_budget() {
     let (answers, clock) = answers();
     assert_eq!(answers.get(&"a", async { Ok(1) }).await, Ok(1));
     wait(&clock, 1);
-    assert_eq!(answers.refresh(&"a", |_| true, async { Ok(2) }).await, Ok(2));
+    assert_eq!(
+        answers.refresh(&"a", |_| true, async { Ok(2) }).await,
+        Ok(2)
+    );
     assert_eq!(answers.refresh(&"a", |_| false, unasked()).await, Ok(2));
     assert_eq!(answers.get(&"a", unasked()).await, Ok(2));
-    assert_eq!(answers.refresh(&"new", |_| false, async { Ok(3) }).await, Ok(3));
+    assert_eq!(
+        answers.refresh(&"new", |_| false, async { Ok(3) }).await,
+        Ok(3)
+    );
 }
 
 #[tokio::test]
@@ -113,8 +142,11 @@ async fn a_refresh_takes_an_answer_that_was_asked_for_after_it() {
     let (answers, started) = (Arc::new(answers), Arc::new(Notify::new()));
     let go_on = Arc::new(Notify::new());
     let first = {
-        let (answers, started, go_on) =
-            (Arc::clone(&answers), Arc::clone(&started), Arc::clone(&go_on));
+        let (answers, started, go_on) = (
+            Arc::clone(&answers),
+            Arc::clone(&started),
+            Arc::clone(&go_on),
+        );
         tokio::spawn(async move {
             let fetch = async {
                 started.notify_one();

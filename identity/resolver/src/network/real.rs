@@ -4,7 +4,7 @@ use super::{Get, Network, NetworkError, Reply};
 use futures::{FutureExt as _, future::BoxFuture};
 use hickory_resolver::{
     TokioResolver,
-    config::{ConnectionConfig, NameServerConfig, ResolverConfig},
+    config::{NameServerConfig, ResolverConfig},
     net::{NetError, runtime::TokioRuntimeProvider},
     proto::rr::{RData, RecordType},
 };
@@ -29,7 +29,11 @@ pub(crate) struct RealNetwork {
 
 impl RealNetwork {
     pub(crate) fn new(outbound: Outbound, nameservers: &[SocketAddr]) -> Self {
-        Self { outbound, dns: Dns::new(nameservers), in_flight: Semaphore::new(IN_FLIGHT) }
+        Self {
+            outbound,
+            dns: Dns::new(nameservers),
+            in_flight: Semaphore::new(IN_FLIGHT),
+        }
     }
 }
 
@@ -47,7 +51,10 @@ impl Network for RealNetwork {
                 trusted: get.trusted,
             };
             let fetched = self.outbound.get(&get.url, limits).await?;
-            Ok(Reply { status: fetched.status, body: fetched.body })
+            Ok(Reply {
+                status: fetched.status,
+                body: fetched.body,
+            })
         }
         .boxed()
     }
@@ -77,7 +84,10 @@ impl Dns {
         } else {
             let servers = nameservers.iter().map(name_server).collect();
             let config = ResolverConfig::from_parts(None, Vec::new(), servers);
-            Ok(TokioResolver::builder_with_config(config, TokioRuntimeProvider::default()))
+            Ok(TokioResolver::builder_with_config(
+                config,
+                TokioRuntimeProvider::default(),
+            ))
         };
         let resolver = builder.and_then(|mut builder| {
             let options = builder.options_mut();
@@ -94,14 +104,22 @@ impl Dns {
     }
 
     async fn txt(&self, name: &str) -> Result<Vec<String>, NetworkError> {
-        let resolver =
-            self.0.as_ref().map_err(|error| NetworkError::Transport(error.clone()))?;
+        let resolver = self
+            .0
+            .as_ref()
+            .map_err(|error| NetworkError::Transport(error.clone()))?;
         // The dot at the end keeps search domains of the machine out of it.
-        let lookup = resolver.lookup(format!("{name}."), RecordType::TXT).await.map_err(fault)?;
-        let texts = lookup.answers().iter().filter_map(|record| match &record.data {
-            RData::TXT(text) => String::from_utf8(text.txt_data.concat()).ok(),
-            _ => None,
-        });
+        let lookup = resolver
+            .lookup(format!("{name}."), RecordType::TXT)
+            .await
+            .map_err(fault)?;
+        let texts = lookup
+            .answers()
+            .iter()
+            .filter_map(|record| match &record.data {
+                RData::TXT(text) => String::from_utf8(text.txt_data.concat()).ok(),
+                _ => None,
+            });
         Ok(texts.take(RECORDS).collect())
     }
 }
@@ -114,12 +132,15 @@ fn fault(error: NetError) -> NetworkError {
 }
 
 fn name_server(address: &SocketAddr) -> NameServerConfig {
-    let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()]
-        .into_iter()
-        .map(|mut connection| {
-            connection.port = address.port();
-            connection
-        })
-        .collect();
-    NameServerConfig { ip: address.ip(), trust_negative_responses: true, connections }
+    let mut server = NameServerConfig::udp_and_tcp(address.ip());
+    for connection in &mut server.connections {
+        connection.port = address.port();
+    }
+    server
+}
+
+impl From<OutboundError> for NetworkError {
+    fn from(error: OutboundError) -> Self {
+        Self::Transport(error.to_string())
+    }
 }
