@@ -1,0 +1,234 @@
+//! `com.atproto.admin.{get,update}SubjectStatus`: takedown of accounts, records and blobs.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use rochdale_protocol::data::Cid;
+use rochdale_protocol::syntax::{AtIdentifier, AtUri, Did, RecordPath};
+use rochdale_protocol::xrpc::names;
+use rochdale_service::xrpc::{Input, Output, Query, XrpcError};
+use serde::{Deserialize, Serialize};
+
+use super::account::find;
+use crate::account::{Account, lifecycle};
+use crate::api::error::{bad, invalid};
+use crate::app::{App, Pds};
+use crate::auth::Admin;
+
+pub(super) const GET: &str = "com.atproto.admin.getSubjectStatus";
+pub(super) const UPDATE: &str = "com.atproto.admin.updateSubjectStatus";
+
+/// What a takedown applies to.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(tag = "$type")]
+pub(super) enum Subject {
+    /// A whole account.
+    #[serde(rename = "com.atproto.admin.defs#repoRef")]
+    Repo {
+        /// Whose.
+        did: Did,
+    },
+    /// One record.
+    #[serde(rename = "com.atproto.repo.strongRef")]
+    Record {
+        /// Where it is.
+        uri: AtUri,
+        /// Which version was looked at.
+        cid: Cid,
+    },
+    /// One blob.
+    #[serde(rename = "com.atproto.admin.defs#repoBlobRef")]
+    Blob {
+        /// Whose.
+        did: Did,
+        /// Which.
+        cid: Cid,
+        /// A record that refers to it.
+        #[serde(rename = "recordUri", skip_serializing_if = "Option::is_none", default)]
+        record_uri: Option<AtUri>,
+    },
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub(super) struct Applied {
+    applied: bool,
+    #[serde(rename = "ref", skip_serializing_if = "Option::is_none", default)]
+    reference: Option<String>,
+}
+
+impl Applied {
+    fn by(reference: Option<String>) -> Self {
+        Self {
+            applied: reference.is_some(),
+            reference,
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct Status {
+    subject: Subject,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    takedown: Option<Applied>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deactivated: Option<Applied>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Get {
+    did: Option<Did>,
+    uri: Option<AtUri>,
+    blob: Option<Cid>,
+}
+
+pub(super) async fn get(
+    State(pds): State<Pds>,
+    _operator: Admin,
+    Query(params): Query<Get>,
+) -> Result<Output<Status>, XrpcError> {
+    if let Some(cid) = params.blob {
+        let did = params
+            .did
+            .ok_or_else(|| invalid("Must provide a did to request blob state"))?;
+        let account = find(&pds, &AtIdentifier::Did(did.clone())).await?;
+        let takedown = pds.blobs.takedown(account.id, &cid).await?;
+        let subject = Subject::Blob {
+            did,
+            cid,
+            record_uri: None,
+        };
+        return Ok(Output(Status {
+            subject,
+            takedown: Some(Applied::by(takedown)),
+            deactivated: None,
+        }));
+    }
+    if let Some(uri) = params.uri {
+        let (account, path) = record(&pds, &uri).await?;
+        let found = pds.repos.record_cid(account.id, &path)?;
+        let cid =
+            found.ok_or_else(|| bad(names::NOT_FOUND, format!("Subject not found: {uri}")))?;
+        let takedown = pds.repos.record_takedown(account.id, &path)?;
+        let subject = Subject::Record { uri, cid };
+        return Ok(Output(Status {
+            subject,
+            takedown: Some(Applied::by(takedown)),
+            deactivated: None,
+        }));
+    }
+    let did = params.did.ok_or_else(|| invalid("No provided subject"))?;
+    let account = find(&pds, &AtIdentifier::Did(did.clone())).await?;
+    Ok(Output(Status {
+        subject: Subject::Repo { did },
+        takedown: Some(Applied::by(account.takedown_ref.clone())),
+        deactivated: Some(Applied {
+            applied: account.deactivated_at_ms.is_some(),
+            reference: None,
+        }),
+    }))
+}
+
+async fn record(pds: &App, uri: &AtUri) -> Result<(Arc<Account>, RecordPath), XrpcError> {
+    let account = find(pds, uri.authority()).await?;
+    let path = uri.record_path();
+    let path = path.ok_or_else(|| invalid(format!("{uri} does not name a record")))?;
+    Ok((account, path))
+}
+
+#[derive(Deserialize)]
+pub(super) struct Update {
+    subject: Subject,
+    takedown: Option<Applied>,
+    deactivated: Option<Applied>,
+}
+
+pub(super) async fn update(
+    State(pds): State<Pds>,
+    _operator: Admin,
+    Input(input): Input<Update>,
+) -> Result<Output<Status>, XrpcError> {
+    let Update {
+        subject,
+        takedown,
+        deactivated,
+    } = input;
+    let reference = takedown.as_ref().map(|wanted| {
+        let text = wanted
+            .reference
+            .clone()
+            .unwrap_or_else(|| pds.now_ms().to_string());
+        wanted.applied.then_some(text)
+    });
+    match &subject {
+        Subject::Repo { did } => {
+            let account = find(&pds, &AtIdentifier::Did(did.clone())).await?;
+            update_repo(
+                &pds,
+                account,
+                reference,
+                deactivated.map(|wanted| wanted.applied),
+            )
+            .await?;
+        }
+        Subject::Record { uri, .. } => {
+            let (account, path) = record(&pds, uri).await?;
+            if let Some(reference) = reference {
+                pds.repos
+                    .set_record_takedown(account.id, &path, reference)
+                    .await?;
+            }
+        }
+        Subject::Blob { did, cid, .. } => {
+            let account = find(&pds, &AtIdentifier::Did(did.clone())).await?;
+            if let Some(reference) = reference {
+                pds.blobs.set_takedown(account.id, cid, reference).await?;
+            }
+        }
+    }
+    Ok(Output(Status {
+        subject,
+        takedown,
+        deactivated: None,
+    }))
+}
+
+async fn update_repo(
+    pds: &Pds,
+    account: Arc<Account>,
+    takedown: Option<Option<String>>,
+    deactivate: Option<bool>,
+) -> Result<(), XrpcError> {
+    if matches!(takedown, Some(Some(_))) && deactivate == Some(false) {
+        return Err(invalid(
+            "Cannot takedown an account and activate it at the same time",
+        ));
+    }
+    let taken_down_after = match &takedown {
+        Some(wanted) => wanted.is_some(),
+        None => account.takedown_ref.is_some(),
+    };
+    if deactivate == Some(false) && taken_down_after {
+        return Err(invalid("Cannot activate an account that is taken down"));
+    }
+    if let Some(reference) = takedown {
+        let work = lifecycle::take_down(pds.clone(), Arc::clone(&account), reference);
+        pds.owned("takedown", work).await??;
+    }
+    // The row may just have changed: its state decides what the next event says.
+    let account = pds.accounts.by_id(account.id).await?.unwrap_or(account);
+    match deactivate {
+        Some(true) => {
+            pds.owned(
+                "deactivation",
+                lifecycle::deactivate(pds.clone(), account, None),
+            )
+            .await??;
+        }
+        Some(false) => {
+            pds.owned("activation", lifecycle::reactivate(pds.clone(), account))
+                .await??;
+        }
+        None => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! Errors of repositories, records and blobs as they go out.
+
+use http::StatusCode;
+use rochdale_protocol::repo::MstError;
+use rochdale_protocol::xrpc::names;
+use rochdale_service::xrpc::XrpcError;
+
+use super::{bad, invalid};
+use crate::blob::UploadError;
+use crate::repo::{ImportError, RecordError, WriteError};
+use crate::store::StoreError;
+use crate::store::repo::ApplyError;
+
+impl From<RecordError> for XrpcError {
+    fn from(error: RecordError) -> Self {
+        match error {
+            RecordError::NotAnObject
+            | RecordError::TypeMismatch { .. }
+            | RecordError::TypeNotText
+            | RecordError::Data(_)
+            | RecordError::TooLarge { .. } => invalid(error),
+        }
+    }
+}
+
+impl From<ApplyError> for XrpcError {
+    fn from(error: ApplyError) -> Self {
+        match error {
+            ApplyError::BlobNotFound { .. } => bad("BlobNotFound", error),
+            ApplyError::BlobMime { .. } => bad("InvalidMimeType", error),
+            ApplyError::BlobSize { .. } => bad("InvalidSize", error),
+            ApplyError::Inactive => XrpcError::new(
+                StatusCode::UNAUTHORIZED,
+                names::ACCOUNT_DEACTIVATED,
+                "Account is deactivated",
+            ),
+            ApplyError::NoRepo => bad("RepoNotFound", error),
+            // Turns are one per process: only another process on the same database does this.
+            ApplyError::HeadMoved { .. } => XrpcError::internal(error),
+            ApplyError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<WriteError> for XrpcError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::CommitSwap { .. } | WriteError::RecordSwap { .. } => {
+                bad("InvalidSwap", error)
+            }
+            WriteError::RecordExists { .. } => bad("RecordAlreadyExists", error),
+            WriteError::RecordMissing { .. } => bad("RecordNotFound", error),
+            WriteError::DuplicatePath { .. }
+            | WriteError::TooManyWrites { .. }
+            | WriteError::ImportUnfinished
+            | WriteError::TooLarge { .. } => invalid(error),
+            WriteError::Refused(error) => error.into(),
+            WriteError::Busy => XrpcError::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                names::NOT_ENOUGH_RESOURCES,
+                error.to_string(),
+            ),
+            WriteError::NoRepo => bad("RepoNotFound", error),
+            WriteError::Tree(error) => tree(error),
+            WriteError::Key(error) => error.into(),
+            WriteError::Store(error) => error.into(),
+            WriteError::Closed | WriteError::Interrupted => XrpcError::internal(error),
+        }
+    }
+}
+
+/// A key that the tree does not take is the caller's fault, anything else is ours.
+fn tree(error: MstError) -> XrpcError {
+    match error {
+        MstError::InvalidKey(_) | MstError::TooDeep(_) | MstError::NodeFull(_) => invalid(error),
+        other => XrpcError::internal(other),
+    }
+}
+
+impl From<ImportError> for XrpcError {
+    fn from(error: ImportError) -> Self {
+        match error {
+            ImportError::TooLarge { limit_bytes } => XrpcError::payload_too_large(limit_bytes),
+            ImportError::Car(_)
+            | ImportError::Roots
+            | ImportError::Commit(_)
+            | ImportError::OtherAccount { .. }
+            | ImportError::Missing { .. }
+            | ImportError::Path { .. }
+            | ImportError::Record { .. }
+            | ImportError::Tree(_)
+            | ImportError::Revision { .. } => invalid(error),
+            ImportError::Body(message) => XrpcError::invalid_request(message),
+            ImportError::Write(error) => error.into(),
+            ImportError::Disk(_) => XrpcError::internal(error),
+        }
+    }
+}
+
+impl From<UploadError> for XrpcError {
+    fn from(error: UploadError) -> Self {
+        match error {
+            UploadError::TooLarge { limit_bytes } => XrpcError::payload_too_large(limit_bytes),
+            UploadError::Length { .. } | UploadError::TakenDown | UploadError::Body(_) => {
+                invalid(error)
+            }
+            UploadError::Store(error) => error.into(),
+            UploadError::Disk(cause) if cause.kind() == std::io::ErrorKind::StorageFull => {
+                tracing::error!("no space left on the disk of the blobs");
+                StoreError::DiskFull.into()
+            }
+            UploadError::Disk(_) => XrpcError::internal(error),
+        }
+    }
+}

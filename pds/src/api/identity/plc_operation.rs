@@ -1,0 +1,158 @@
+//! `com.atproto.identity.{getRecommendedDidCredentials,requestPlcOperationSignature,
+//! signPlcOperation,submitPlcOperation}`: the member's DID, when it moves or gets keys of its own.
+
+use std::collections::BTreeMap;
+
+use axum::extract::State;
+use http::StatusCode;
+use rochdale_protocol::plc::{Operation, Service};
+use rochdale_service::xrpc::{Charges, Input, NoInput, Output, XrpcError};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::account::code::EmailPurpose;
+use crate::account::sign_up::pds_service;
+use crate::account::{Account, mailed};
+use crate::api::error::invalid;
+use crate::api::server::mail_budget;
+use crate::app::{App, Pds};
+use crate::auth::{FullOrTakenDown, Member};
+use crate::identity::operation::{Credentials, OperationFault, Wanted, at_name, with_wanted};
+use crate::keys::KeyError;
+use crate::sequencer::EventDraft;
+use crate::store::account::AccountChange;
+
+pub(super) const RECOMMENDED: &str = "com.atproto.identity.getRecommendedDidCredentials";
+pub(super) const REQUEST: &str = "com.atproto.identity.requestPlcOperationSignature";
+pub(super) const SIGN: &str = "com.atproto.identity.signPlcOperation";
+pub(super) const SUBMIT: &str = "com.atproto.identity.submitPlcOperation";
+
+impl From<OperationFault> for XrpcError {
+    fn from(error: OperationFault) -> Self {
+        match error {
+            OperationFault::Kind
+            | OperationFault::RotationKey
+            | OperationFault::ServiceType
+            | OperationFault::ServiceEndpoint
+            | OperationFault::SigningKey
+            | OperationFault::Handle => invalid(error),
+        }
+    }
+}
+
+fn credentials(pds: &App, account: &Account) -> Result<Credentials, KeyError> {
+    let own = pds.keys.rotation().public().to_did_key();
+    let mut rotation_keys: Vec<String> = pds.config.recovery_key.clone().into_iter().collect();
+    rotation_keys.push(own);
+    Ok(Credentials {
+        rotation_keys,
+        also_known_as: account.handle.iter().map(at_name).collect(),
+        signing_key: pds.keys.signing_key(account)?.public().to_did_key(),
+        service: pds_service(pds),
+    })
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Recommended {
+    rotation_keys: Vec<String>,
+    also_known_as: Vec<String>,
+    verification_methods: BTreeMap<&'static str, String>,
+    services: BTreeMap<&'static str, Service>,
+}
+
+pub(super) async fn recommended(
+    State(pds): State<Pds>,
+    caller: Member,
+) -> Result<Output<Recommended>, XrpcError> {
+    let own = credentials(&pds, &caller.account)?;
+    Ok(Output(Recommended {
+        rotation_keys: own.rotation_keys,
+        also_known_as: own.also_known_as,
+        verification_methods: BTreeMap::from([("atproto", own.signing_key)]),
+        services: BTreeMap::from([("atproto_pds", own.service)]),
+    }))
+}
+
+pub(super) async fn request(
+    State(pds): State<Pds>,
+    FullOrTakenDown(caller): FullOrTakenDown,
+    charges: Charges,
+    _no_input: NoInput,
+) -> Result<StatusCode, XrpcError> {
+    mail_budget::take(&charges, caller.did(), "plc")?;
+    mailed::send(&pds, &caller.account, EmailPurpose::PlcOperation).await?;
+    Ok(StatusCode::OK)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Sign {
+    token: Option<String>,
+    rotation_keys: Option<Vec<String>>,
+    also_known_as: Option<Vec<String>>,
+    verification_methods: Option<BTreeMap<String, String>>,
+    services: Option<BTreeMap<String, Service>>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Signed {
+    operation: Box<RawValue>,
+}
+
+pub(super) async fn sign(
+    State(pds): State<Pds>,
+    FullOrTakenDown(caller): FullOrTakenDown,
+    Input(input): Input<Sign>,
+) -> Result<Output<Signed>, XrpcError> {
+    let token = input.token.ok_or_else(|| {
+        invalid("email confirmation token required to sign PLC operations: see requestPlcOperationSignature")
+    })?;
+    if !caller.did().is_plc() {
+        return Err(invalid(
+            "only a did:plc has operations: edit the document of your did:web yourself",
+        ));
+    }
+    // The state first: a directory that does not answer must not cost the member their code.
+    let next = pds.plc.state(caller.did()).await?.next();
+    let redeem = mailed::redeem(&pds, EmailPurpose::PlcOperation, &token);
+    pds.store
+        .accounts
+        .change(AccountChange::of(caller.id()).redeems(redeem))
+        .await?;
+    let wanted = Wanted {
+        rotation_keys: input.rotation_keys,
+        also_known_as: input.also_known_as,
+        verification_methods: input.verification_methods,
+        services: input.services,
+    };
+    let signed = Operation::Plc(with_wanted(next, wanted).sign(pds.keys.rotation()));
+    let operation = RawValue::from_string(signed.to_json()).map_err(XrpcError::internal)?;
+    Ok(Output(Signed { operation }))
+}
+
+#[derive(Deserialize)]
+pub(super) struct Submit {
+    operation: Box<RawValue>,
+}
+
+pub(super) async fn submit(
+    State(pds): State<Pds>,
+    caller: Member,
+    Input(input): Input<Submit>,
+) -> Result<StatusCode, XrpcError> {
+    let operation = Operation::from_json(input.operation.get().as_bytes()).map_err(invalid)?;
+    let own_key = pds.keys.rotation().public().to_did_key();
+    credentials(&pds, &caller.account)?.check(&operation, &own_key)?;
+    let work = pds.clone();
+    let account = caller.account;
+    let submitted = pds.owned("identity operation", async move {
+        work.plc.submit(&account.did, &operation).await?;
+        work.resolver.purge(&account.did);
+        let event = EventDraft::identity(account.id, &account.did, None, work.clock.now_us());
+        let change = AccountChange::of(account.id).sends(vec![event]);
+        Ok::<_, XrpcError>(work.store.accounts.change(change).await?)
+    });
+    submitted.await??;
+    Ok(StatusCode::OK)
+}

@@ -1,0 +1,53 @@
+//! `com.atproto.repo.putRecord`: adds or replaces one record in the caller's repository.
+
+use axum::extract::State;
+use rochdale_protocol::data::Value;
+use rochdale_protocol::syntax::{AtIdentifier, Nsid, RecordKey, RecordPath};
+use rochdale_service::xrpc::{Charges, Input, Output, XrpcError};
+use serde::Deserialize;
+
+use super::own_repo::{
+    UPDATE_POINTS, Written, charge, check_own_repo, nullable, optional_cid, validation,
+};
+use crate::app::Pds;
+use crate::auth::extract::Member;
+use crate::repo::{Batch, Intent, NewRecord, Write};
+
+pub(super) const NSID: &str = "com.atproto.repo.putRecord";
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PutRecord {
+    repo: AtIdentifier,
+    collection: Nsid,
+    rkey: RecordKey,
+    validate: Option<bool>,
+    record: Value,
+    /// Null says that there must be no record.
+    #[serde(default, deserialize_with = "nullable")]
+    swap_record: Option<Option<String>>,
+    swap_commit: Option<String>,
+}
+
+pub(super) async fn handle(
+    State(pds): State<Pds>,
+    member: Member,
+    charges: Charges,
+    Input(input): Input<PutRecord>,
+) -> Result<Output<Written>, XrpcError> {
+    check_own_repo(&pds, &member, &input.repo).await?;
+    charge(&charges, &member, UPDATE_POINTS)?;
+    let status = validation(input.validate, &input.collection)?;
+    let record = NewRecord::parse(&input.collection, input.record)?;
+    let (path, cid) = (RecordPath::new(input.collection, input.rkey), record.cid);
+    let swap_record = match &input.swap_record {
+        Some(text) => Some(optional_cid("swapRecord", text.as_deref())?),
+        None => None,
+    };
+    let batch = Batch {
+        swap_commit: optional_cid("swapCommit", input.swap_commit.as_deref())?,
+        ..Batch::one(Write { path: path.clone(), intent: Intent::Put(record), swap_record })
+    };
+    let commit = pds.repos.write(&member.account, batch).await?;
+    Ok(Output(Written::new(member.did(), &path, cid, commit, status)))
+}

@@ -1,0 +1,331 @@
+//! Configuration of the PDS: what the file may say, and what it means once checked.
+//!
+//! [`Raw`] is the text as serde reads it; [`Config`] has no open questions left. Must not read
+//! files or the environment.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rochdale_protocol::crypto::PublicKey;
+use rochdale_protocol::syntax::Did;
+use rochdale_service::config::{ConfigError, Secret};
+use serde::Deserialize;
+use url::Url;
+
+use crate::auth::password::Cost;
+
+/// The `[pds]` table as written.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Raw {
+    /// Address to listen on, such as `127.0.0.1`.
+    pub bind: String,
+    /// Port to listen on; 0 picks a free one.
+    pub port: u16,
+    /// Origin under which the world reaches this server. Default: `http://localhost:PORT`.
+    pub public_url: Option<String>,
+    /// DID of this server. Default: `did:web:` and the host of `public_url`.
+    pub did: Option<String>,
+    /// Folder of the database, keys, blobs and outbox.
+    pub data_dir: PathBuf,
+    /// Folder of the key files. Default: `data_dir/keys`.
+    pub key_dir: Option<PathBuf>,
+    /// Domains that handles may be had under, each with a leading dot. Default: `.HOST`.
+    pub handle_domains: Vec<String>,
+    /// Whether signing up takes an invite code.
+    pub invites_required: bool,
+    /// Password of user `admin` at the admin methods.
+    pub admin_password: Option<Secret>,
+    /// DID directory.
+    pub plc_url: String,
+    /// `did:key` of the co-op's recovery key, put above the server's in every new DID.
+    pub recovery_key: Option<String>,
+    /// Where app methods go by default: DID and URL of the AppView.
+    pub app_view: Option<RawService>,
+    /// Where reports go: DID and URL.
+    pub report_service: Option<RawService>,
+    /// Operator's mail address, shown to clients.
+    pub contact_email: Option<String>,
+    /// Page with the privacy policy.
+    pub privacy_policy_url: Option<String>,
+    /// Page with the terms of service.
+    pub terms_of_service_url: Option<String>,
+    /// Largest blob, in bytes.
+    pub blob_limit_bytes: u64,
+    /// Largest repository that is imported, in bytes.
+    pub import_limit_bytes: u64,
+    /// Relays that are told of new events, as origins.
+    pub crawlers: Vec<String>,
+    /// How long events can be replayed, in hours.
+    pub backfill_hours: u64,
+    /// Memory of one password hash, in KiB.
+    pub password_memory_kib: u32,
+    /// Passes of one password hash.
+    pub password_passes: u32,
+}
+
+impl Default for Raw {
+    fn default() -> Self {
+        Self {
+            bind: "127.0.0.1".to_owned(),
+            port: 2583,
+            public_url: None,
+            did: None,
+            data_dir: PathBuf::from("."),
+            key_dir: None,
+            handle_domains: Vec::new(),
+            invites_required: true,
+            admin_password: None,
+            plc_url: "https://plc.directory".to_owned(),
+            recovery_key: None,
+            app_view: None,
+            report_service: None,
+            contact_email: None,
+            privacy_policy_url: None,
+            terms_of_service_url: None,
+            blob_limit_bytes: 100 * 1024 * 1024,
+            import_limit_bytes: 1024 * 1024 * 1024,
+            crawlers: Vec::new(),
+            backfill_hours: 72,
+            password_memory_kib: Cost::DEFAULT.memory_kib,
+            password_passes: Cost::DEFAULT.passes,
+        }
+    }
+}
+
+/// A service elsewhere, as written.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawService {
+    /// Its DID.
+    pub did: String,
+    /// Its origin.
+    pub url: String,
+}
+
+/// A service elsewhere.
+#[derive(Debug, Clone)]
+pub struct Service {
+    /// Its DID.
+    pub did: Did,
+    /// Its origin, without a slash at the end.
+    pub url: String,
+}
+
+/// What the PDS runs with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Address to listen on.
+    pub bind: String,
+    /// Port to listen on; 0 picks a free one.
+    pub port: u16,
+    /// Origin as configured; `None` means `http://localhost:` and the port that was bound.
+    pub public_url: Option<Url>,
+    /// DID as configured; `None` means `did:web:` and the host of the origin.
+    pub did: Option<Did>,
+    /// Folder of the database, blobs and outbox.
+    pub data_dir: PathBuf,
+    /// Folder of the key files.
+    pub key_dir: PathBuf,
+    /// Domains for handles, each with a leading dot; empty means `.HOST`.
+    pub handle_domains: Vec<String>,
+    /// Whether signing up takes an invite code.
+    pub invites_required: bool,
+    /// Password of user `admin`.
+    pub admin_password: Secret,
+    /// DID directory, without a slash at the end.
+    pub plc_url: String,
+    /// The co-op's recovery key.
+    pub recovery_key: Option<String>,
+    /// Default target of app methods.
+    pub app_view: Option<Service>,
+    /// Target of reports.
+    pub report_service: Option<Service>,
+    /// What `describeServer` says of the operator.
+    pub about: About,
+    /// Largest blob, in bytes.
+    pub blob_limit_bytes: u64,
+    /// Largest repository that is imported, in bytes.
+    pub import_limit_bytes: u64,
+    /// Relays that are told of new events, as origins.
+    pub crawlers: Vec<String>,
+    /// How long events can be replayed.
+    pub backfill: Duration,
+    /// What one password hash costs.
+    pub password_cost: Cost,
+    /// How names are resolved.
+    pub resolver: rochdale_resolver::Config,
+    /// Request limits.
+    pub limits: rochdale_service::xrpc::LimitsConfig,
+}
+
+/// What `describeServer` says of the operator.
+#[derive(Debug, Clone, Default)]
+pub struct About {
+    /// Mail address.
+    pub contact_email: Option<String>,
+    /// Privacy policy.
+    pub privacy_policy_url: Option<String>,
+    /// Terms of service.
+    pub terms_of_service_url: Option<String>,
+}
+
+/// Configuration that several services share.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    /// How names are resolved.
+    pub resolver: rochdale_resolver::Config,
+    /// Request limits.
+    pub limits: rochdale_service::xrpc::LimitsConfig,
+}
+
+impl Config {
+    /// Checks what the file says.
+    ///
+    /// # Errors
+    /// Names the key, the value and what is allowed.
+    pub fn validate(raw: Raw, shared: Shared) -> Result<Self, ConfigError> {
+        let key_dir = raw.key_dir.unwrap_or_else(|| raw.data_dir.join("keys"));
+        let admin_password = raw
+            .admin_password
+            .filter(|secret| !secret.expose().is_empty());
+        Ok(Self {
+            bind: raw.bind,
+            port: raw.port,
+            public_url: raw
+                .public_url
+                .map(|text| origin("pds.public_url", &text))
+                .transpose()?,
+            did: raw.did.map(|text| did("pds.did", &text)).transpose()?,
+            data_dir: raw.data_dir,
+            key_dir,
+            handle_domains: raw
+                .handle_domains
+                .into_iter()
+                .map(handle_domain)
+                .collect::<Result<_, _>>()?,
+            invites_required: raw.invites_required,
+            admin_password: admin_password.ok_or_else(|| {
+                ConfigError::invalid("pds.admin_password", "", "a password that is not empty")
+            })?,
+            plc_url: origin_text("pds.plc_url", &raw.plc_url)?,
+            recovery_key: raw.recovery_key.map(recovery_key).transpose()?,
+            app_view: raw
+                .app_view
+                .map(|raw| service("pds.app_view", raw))
+                .transpose()?,
+            report_service: raw
+                .report_service
+                .map(|raw| service("pds.report_service", raw))
+                .transpose()?,
+            about: About {
+                contact_email: raw.contact_email,
+                privacy_policy_url: raw.privacy_policy_url,
+                terms_of_service_url: raw.terms_of_service_url,
+            },
+            blob_limit_bytes: within("pds.blob_limit_bytes", raw.blob_limit_bytes, 1..=1 << 30)?,
+            import_limit_bytes: within(
+                "pds.import_limit_bytes",
+                raw.import_limit_bytes,
+                1..=16 << 30,
+            )?,
+            crawlers: raw
+                .crawlers
+                .iter()
+                .map(|text| origin_text("pds.crawlers", text))
+                .collect::<Result<_, _>>()?,
+            backfill: Duration::from_secs(
+                within("pds.backfill_hours", raw.backfill_hours, 1..=24 * 365)? * 3600,
+            ),
+            password_cost: Cost {
+                memory_kib: within(
+                    "pds.password_memory_kib",
+                    raw.password_memory_kib,
+                    64..=1024 * 1024,
+                )?,
+                passes: within("pds.password_passes", raw.password_passes, 1..=64)?,
+            },
+            resolver: shared.resolver,
+            limits: shared.limits,
+        })
+    }
+}
+
+fn origin(key: &str, text: &str) -> Result<Url, ConfigError> {
+    let refuse = || {
+        ConfigError::invalid(
+            key,
+            text,
+            "an origin such as \"https://pds.example.coop\", no path",
+        )
+    };
+    let url = Url::parse(text).map_err(|_syntax| refuse())?;
+    let is_origin = matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && url.path() == "/"
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty();
+    if is_origin { Ok(url) } else { Err(refuse()) }
+}
+
+fn origin_text(key: &str, text: &str) -> Result<String, ConfigError> {
+    Ok(origin(key, text)?.as_str().trim_end_matches('/').to_owned())
+}
+
+fn did(key: &str, text: &str) -> Result<Did, ConfigError> {
+    text.parse().map_err(|_syntax| {
+        ConfigError::invalid(key, text, "a DID such as \"did:web:pds.example.coop\"")
+    })
+}
+
+fn service(key: &str, raw: RawService) -> Result<Service, ConfigError> {
+    Ok(Service {
+        did: did(&format!("{key}.did"), &raw.did)?,
+        url: origin_text(&format!("{key}.url"), &raw.url)?,
+    })
+}
+
+fn recovery_key(text: String) -> Result<String, ConfigError> {
+    match PublicKey::from_did_key(&text) {
+        Ok(_key) => Ok(text),
+        Err(cause) => Err(ConfigError::invalid(
+            "pds.recovery_key",
+            &text,
+            format!("a did:key of a k256 or p256 key ({cause})"),
+        )),
+    }
+}
+
+fn handle_domain(text: String) -> Result<String, ConfigError> {
+    let domain = text.to_ascii_lowercase();
+    let labels = domain.strip_prefix('.').is_some_and(|rest| {
+        rest.split('.').all(|label| {
+            !label.is_empty()
+                && label
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        })
+    });
+    if labels {
+        Ok(domain)
+    } else {
+        Err(ConfigError::invalid(
+            "pds.handle_domains",
+            &text,
+            "domains with a leading dot, such as \".example.coop\"",
+        ))
+    }
+}
+
+fn within<T: PartialOrd + std::fmt::Display>(
+    key: &str,
+    value: T,
+    range: std::ops::RangeInclusive<T>,
+) -> Result<T, ConfigError> {
+    if range.contains(&value) {
+        return Ok(value);
+    }
+    let allowed = format!("{} to {}", range.start(), range.end());
+    Err(ConfigError::invalid(key, value.to_string(), allowed))
+}

@@ -1,0 +1,47 @@
+//! Work that no request asks for: accounts whose deletion date has come, tree nodes and blobs to
+//! be written or removed, events past their time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::account::lifecycle;
+use crate::app::{App, Pds};
+use crate::store::StoreError;
+
+const EVERY: Duration = Duration::from_secs(10 * 60);
+
+/// Starts the jobs of a server.
+pub(crate) fn spawn(pds: &Pds) {
+    let repos = pds.repos.clone();
+    pds.tasks
+        .spawn_critical("tree nodes", async move { repos.run().await });
+    let blobs = pds.blobs.clone();
+    pds.tasks
+        .spawn_critical("blob sweeper", async move { blobs.run().await });
+    let sequencer = pds.sequencer.clone();
+    pds.tasks
+        .spawn_critical("event log keeper", async move { sequencer.run().await });
+    let own = Arc::clone(pds);
+    pds.tasks.spawn("abandoned accounts", async move {
+        loop {
+            if let Err(error) = delete_abandoned(&own).await {
+                tracing::warn!(%error, "abandoned accounts could not be looked up");
+            }
+            tokio::select! {
+                () = own.tasks.requested() => return,
+                () = tokio::time::sleep(EVERY) => {}
+            }
+        }
+    });
+}
+
+/// Deletes accounts that were deactivated with a date, or brought here and never activated.
+async fn delete_abandoned(pds: &Arc<App>) -> Result<(), StoreError> {
+    for account in pds.store.accounts.abandoned(pds.now_ms()).await? {
+        let did = account.did.clone();
+        if let Err(error) = lifecycle::delete(Arc::clone(pds), Arc::new(account), None).await {
+            tracing::warn!(%did, %error, "an abandoned account could not be deleted");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,382 @@
+//! Taking a whole repository in from another server.
+//!
+//! Owns what an imported repository must be, and the steps by which a large one replaces what is
+//! there without holding the writer or the memory. The file goes to disk, only its index stays
+//! in memory. Then, under the turn: everything is checked; a note says that an import is under
+//! way; records change in small values; the tree is built from them; one last value makes the
+//! new head, signed with our key, and takes the note away. After a crash in between the records
+//! that arrived are made a valid repository before anything else happens to it, and importing
+//! again completes it.
+//! Follows the atproto account migration guide and the repository specification.
+
+mod staged;
+
+use std::sync::Arc;
+
+use futures::{Stream, StreamExt};
+use rochdale_protocol::data::Cid;
+use rochdale_protocol::repo::mst::Change;
+use rochdale_protocol::repo::{
+    Action, BlockSource, Commit, CommitError, MstError, SourceError, Tree, car,
+};
+use rochdale_protocol::syntax::{Did, RecordPath, Tid};
+
+use super::batch::{NewRecord, RecordError, RecordTraits};
+use super::plan::Source;
+use super::seal::sign;
+use super::shelf::Shelf;
+use super::slots::{Open, Slot, Turn};
+use super::{CLOCK_ID, CommitMeta, Inner, Repos, WriteError};
+use crate::account::Account;
+use crate::sequencer::EventDraft;
+use crate::store::repo::{AccountRule, ApplyError, BlobRule, Head, RecordChange, RepoWrite};
+use crate::store::{StoreError, node, read_error, repo as store, write_error};
+use staged::{Staged, Writer};
+
+/// How far an imported revision may lie in the future, in microseconds.
+const REV_DRIFT_US: u64 = 5 * 60 * 1_000_000;
+/// Records changed by one value.
+const CHANGES_PER_VALUE: usize = 100;
+/// Bytes of records changed by one value.
+const BYTES_PER_VALUE: usize = 512 << 10;
+
+/// Why a repository was not taken in.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// Over the configured limit.
+    #[error("the repository is larger than {limit_bytes} bytes")]
+    TooLarge {
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// Not a CAR file.
+    #[error(transparent)]
+    Car(#[from] car::CarError),
+    /// Not exactly one root, or its block is missing.
+    #[error("the CAR file must have exactly one root, the commit, and hold its block")]
+    Roots,
+    /// The root is not a commit.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// The repository is somebody else's.
+    #[error("the repository is that of {given}, the account is {wanted}")]
+    OtherAccount {
+        /// Whose it is.
+        given: Did,
+        /// Whose it must be.
+        wanted: Did,
+    },
+    /// Its revision is not from the past.
+    #[error("revision {rev} lies in the future")]
+    Revision {
+        /// The revision.
+        rev: Tid,
+    },
+    /// A record's block is not in the file.
+    #[error("the block of record {path} is missing")]
+    Missing {
+        /// Which record.
+        path: RecordPath,
+    },
+    /// A key is no record path, or its value no DAG-CBOR block.
+    #[error("{key:?} is not the path of a record")]
+    Path {
+        /// The key.
+        key: String,
+    },
+    /// A record is not one.
+    #[error("record {path}: {cause}")]
+    Record {
+        /// Which.
+        path: RecordPath,
+        /// What is wrong.
+        #[source]
+        cause: RecordError,
+    },
+    /// The tree is malformed or incomplete.
+    #[error(transparent)]
+    Tree(MstError),
+    /// The client's body broke off.
+    #[error("the upload broke off: {0}")]
+    Body(String),
+    /// The repository could not be changed.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The disk failed.
+    #[error("the import could not be kept on disk")]
+    Disk(#[from] std::io::Error),
+}
+
+impl From<StoreError> for ImportError {
+    fn from(error: StoreError) -> Self {
+        Self::Write(error.into())
+    }
+}
+
+impl From<MstError> for ImportError {
+    fn from(error: MstError) -> Self {
+        match error {
+            MstError::Source(_) => Self::Write(WriteError::Tree(error)),
+            other => Self::Tree(other),
+        }
+    }
+}
+
+impl Repos {
+    /// Makes the repository in `body`, a CAR file, the repository of `account`: what is not in
+    /// it goes, and it gets a commit of ours. Announced only when the account is active.
+    ///
+    /// # Errors
+    /// What is wrong with the file; nothing was changed then.
+    pub async fn import<E: std::fmt::Display>(
+        &self,
+        account: &Arc<Account>,
+        limit_bytes: u64,
+        mut body: impl Stream<Item = Result<bytes::Bytes, E>> + Unpin,
+    ) -> Result<CommitMeta, ImportError> {
+        let folder = self.inner.database.path().parent().map(std::path::Path::to_owned);
+        let mut writer = Writer::create(folder.as_deref(), limit_bytes)?;
+        while let Some(piece) = body.next().await {
+            let piece = piece.map_err(|error| ImportError::Body(error.to_string()))?;
+            // Buffered: a piece costs a copy, and a write to the page cache now and then.
+            writer.feed(&piece)?;
+        }
+        let staged = Arc::new(writer.finish()?);
+        let (inner, account) = (Arc::clone(&self.inner), Arc::clone(account));
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        self.inner.tasks.spawn("repo-import", async move {
+            // Nobody may be waiting any more: the import is completed all the same.
+            let _gone = answer.send(inner.import(account, staged).await);
+        });
+        answered.await.map_err(|_| WriteError::Interrupted)?
+    }
+}
+
+impl Inner {
+    async fn import(
+        self: Arc<Self>,
+        account: Arc<Account>,
+        staged: Arc<Staged>,
+    ) -> Result<CommitMeta, ImportError> {
+        let commit = staged.commit(&account.did)?;
+        let now_us = self.clock.now_us();
+        if commit.rev.micros() > now_us + REV_DRIFT_US {
+            return Err(ImportError::Revision { rev: commit.rev });
+        }
+        let slot = self.slots.get(account.id);
+        let mut turn = slot.turn().await?;
+        self.heal(&account, &slot, &mut turn).await?;
+        let head = self.open(&slot, &mut turn).await?.head.clone();
+        let rev = Tid::next(Some(head.rev.max(commit.rev)), now_us, CLOCK_ID);
+        let work = Arc::new(Import {
+            inner: Arc::clone(&self),
+            account,
+            slot: Arc::clone(&slot),
+            staged,
+            head,
+            commit,
+            rev,
+        });
+        let checking = Arc::clone(&work);
+        tokio::task::spawn_blocking(move || checking.each_change(|_| Ok(true)))
+            .await
+            .map_err(std::io::Error::other)??;
+        // From here on the records are on their way: what is in memory fits no more.
+        self.slots.drop_tree(&slot, &mut turn);
+        let account = work.account.id;
+        self.database
+            .write(move |tx| store::begin_import(tx, account))
+            .await
+            .map_err(write_error::<StoreError>)?;
+        work.stage().await?;
+        Ok(self.complete(&work.account, &slot, &mut turn, rev).await?)
+    }
+
+    /// Makes a valid repository of the records an interrupted import left.
+    pub(super) async fn heal(
+        &self,
+        account: &Account,
+        slot: &Arc<Slot>,
+        turn: &mut Turn,
+    ) -> Result<(), WriteError> {
+        if turn.open.is_some() || !self.is_importing(slot)? {
+            return Ok(());
+        }
+        tracing::warn!(account = account.id.0, "completing an interrupted import");
+        let head = self.stored_head(account.id)?;
+        let rev = Tid::next(Some(head.rev), self.clock.now_us(), CLOCK_ID);
+        self.complete(account, slot, turn, rev).await.map(|_| ())
+    }
+
+    /// Whether records are on their way.
+    pub(super) fn is_importing(&self, slot: &Slot) -> Result<bool, WriteError> {
+        Ok(self
+            .database
+            .read_point(|conn| store::is_importing(conn, slot.account))
+            .map_err(read_error::<StoreError>)?)
+    }
+
+    /// Builds the tree of the records that are there and makes it the head.
+    async fn complete(
+        &self,
+        account: &Account,
+        slot: &Arc<Slot>,
+        turn: &mut Turn,
+        rev: Tid,
+    ) -> Result<CommitMeta, WriteError> {
+        let before = self.stored_head(account.id)?;
+        slot.nodes.lock().reset();
+        self.clear_nodes(slot).await?;
+        let root = self.build(slot, rev).await?;
+        let key = self.keys.signing_key(account)?;
+        let head = sign(&account.did, rev, root, &key);
+        let now_us = self.clock.now_us();
+        let event = account
+            .is_active()
+            .then(|| EventDraft::sync(account.id, &account.did, &head.block, rev, now_us));
+        let write = RepoWrite {
+            account: account.id,
+            expects: before.cid,
+            head: head.clone(),
+            changes: Vec::new(),
+            blob_rule: BlobRule::MayFollow,
+            account_rule: AccountRule::Any,
+            event,
+        };
+        let id = account.id;
+        let next = Open { tree: Tree::load(root), head };
+        let first = move |tx: &rusqlite::Connection| {
+            node::mark_complete(tx, id, rev, &root)?;
+            store::end_import(tx, id)?;
+            Ok(Vec::new())
+        };
+        self.apply(slot, turn, write, None, next, first).await
+    }
+}
+
+/// One import under way.
+struct Import {
+    inner: Arc<Inner>,
+    account: Arc<Account>,
+    slot: Arc<Slot>,
+    staged: Arc<Staged>,
+    head: Head,
+    commit: Commit,
+    rev: Tid,
+}
+
+/// The file first, then what is here.
+struct Both<'a> {
+    staged: &'a Staged,
+    shelf: Shelf<'a>,
+}
+
+impl BlockSource for Both<'_> {
+    fn block(&self, cid: &Cid) -> Result<Option<bytes::Bytes>, SourceError> {
+        match self.staged.block(cid)? {
+            Some(block) => Ok(Some(block)),
+            None => self.shelf.block(cid),
+        }
+    }
+}
+
+impl Import {
+    fn shelf(&self) -> Shelf<'_> {
+        Shelf { database: &self.inner.database, slot: &self.slot }
+    }
+
+    /// Calls `each` with every record that differs, checked, until it answers false.
+    fn each_change(
+        &self,
+        mut each: impl FnMut(RecordChange) -> Result<bool, ImportError>,
+    ) -> Result<(), ImportError> {
+        let source = Both { staged: &self.staged, shelf: self.shelf() };
+        let (before, after) = (Tree::load(self.head.data), Tree::load(self.commit.data));
+        for difference in before.diff(&source, &after) {
+            if !each(self.change(difference?)?)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn change(&self, difference: Change) -> Result<RecordChange, ImportError> {
+        let key = String::from_utf8_lossy(&difference.key).into_owned();
+        let path: RecordPath =
+            key.parse().map_err(|_| ImportError::Path { key: key.clone() })?;
+        let (action, new) = match (&difference.before, difference.after) {
+            (None, Some(new)) => (Action::Create, Some(new)),
+            (Some(_), Some(new)) => (Action::Update, Some(new)),
+            (_, None) => (Action::Delete, None),
+        };
+        let record = match new {
+            None => None,
+            Some(link) => {
+                let cid = link.as_cid().ok_or(ImportError::Path { key })?;
+                let block = self.staged.block(&cid).map_err(MstError::from)?;
+                let block = block.ok_or_else(|| ImportError::Missing { path: path.clone() })?;
+                let record = NewRecord::from_block(&path.collection, cid, block);
+                let path = path.clone();
+                Some(record.map_err(|cause| ImportError::Record { path, cause })?)
+            }
+        };
+        let old = match difference.before {
+            None => RecordTraits::default(),
+            Some(_) => {
+                // Read again in the second pass, when parts have changed: then there is nothing.
+                let block = self.shelf().record(&path)?.unwrap_or_default();
+                RecordTraits::of(&path.collection, &block).unwrap_or_default()
+            }
+        };
+        let subject = record.as_ref().and_then(|record| record.subject);
+        Ok(RecordChange {
+            action,
+            blobs: record.as_ref().map_or_else(Vec::new, |record| record.blobs.clone()),
+            block: record.map(|record| (record.cid, record.bytes)),
+            path,
+            blobs_before: old.blobs.iter().map(|blob| blob.cid).collect(),
+            subject,
+            subject_before: old.subject,
+        })
+    }
+
+    /// Changes the records, in small values.
+    async fn stage(self: &Arc<Self>) -> Result<(), ImportError> {
+        let (sender, mut values) = tokio::sync::mpsc::channel::<Vec<RecordChange>>(2);
+        let reading = Arc::clone(self);
+        let reader = tokio::task::spawn_blocking(move || {
+            let (mut value, mut bytes) = (Vec::new(), 0);
+            reading.each_change(|change| {
+                bytes += change.block.as_ref().map_or(0, |(_, block)| block.len());
+                value.push(change);
+                if value.len() < CHANGES_PER_VALUE && bytes < BYTES_PER_VALUE {
+                    return Ok(true);
+                }
+                bytes = 0;
+                Ok(sender.blocking_send(std::mem::take(&mut value)).is_ok())
+            })?;
+            // The receiver is gone only when a value failed: it reports.
+            let _sent = sender.blocking_send(value);
+            Ok::<_, ImportError>(())
+        });
+        while let Some(changes) = values.recv().await {
+            let write = RepoWrite {
+                account: self.account.id,
+                expects: self.head.cid,
+                head: Head { rev: self.rev, ..self.head.clone() },
+                changes,
+                blob_rule: BlobRule::MayFollow,
+                account_rule: AccountRule::Any,
+                event: None,
+            };
+            let blobs_gone = Arc::clone(&self.inner.blobs_gone);
+            self.inner
+                .database
+                .write_background(move |tx| store::stage(tx, &write))
+                .await
+                .map_err(|error| WriteError::from(write_error::<ApplyError>(error)))?
+                .then(|| blobs_gone.notify_one());
+        }
+        reader.await.map_err(std::io::Error::other)?
+    }
+}

@@ -1,0 +1,6 @@
+//! Repositories on a real database.
+
+mod crashes;
+mod exports;
+mod imports;
+mod writes;

@@ -1,0 +1,441 @@
+//! Accounts on disk.
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use rochdale_protocol::syntax::{Did, Handle};
+use rochdale_service::sqlite::Database;
+use rochdale_service::stream::Frame;
+use rusqlite::Connection;
+
+use super::account_change::{self, erase};
+use super::session::NewSession;
+use super::{Publish, StoreError, account_row, invite, read_error, session, write_error};
+use crate::account::code::EmailPurpose;
+use crate::account::{Account, AccountId};
+use crate::keys::SealedKey;
+use crate::repo::InitialRepo;
+use crate::sequencer::EventDraft;
+
+/// How an account is looked up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccountKey {
+    /// By number.
+    Id(AccountId),
+    /// By identity.
+    Did(Did),
+    /// By handle.
+    Handle(Handle),
+    /// By mail address, in any case.
+    Email(String),
+}
+
+/// A new account with all that appears together with it.
+#[derive(Debug)]
+pub struct NewAccount {
+    /// The row; its `id` is replaced by the one given.
+    pub account: Account,
+    /// The first commit of its repository.
+    pub repo: InitialRepo,
+    /// Invite code that is used up by one, when one is required.
+    pub invite: Option<String>,
+    /// The session that is answered to the new member.
+    pub session: NewSession,
+    /// Events in the order they are sent; their account is filled in.
+    pub events: Vec<EventDraft>,
+}
+
+/// Why a new account was not stored. Nothing changed.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// Another account, in whatever state, has the handle.
+    #[error("Handle already taken")]
+    HandleTaken,
+    /// Another account, in whatever state, has the address.
+    #[error("Email already taken")]
+    EmailTaken,
+    /// The identity has an account here already.
+    #[error(
+        "an account for this DID exists here already: sign in to it, or ask the operator to delete it"
+    )]
+    DidTaken,
+    /// The invite code was used up or disabled meanwhile.
+    #[error("Provided invite code not available")]
+    InviteUnavailable,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<rusqlite::Error> for CreateError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// A change of one account, applied entirely or not at all.
+#[derive(Debug)]
+pub struct AccountChange {
+    /// Which account.
+    pub account: AccountId,
+    /// A mailed code that must be live; it is used up.
+    pub redeem: Option<Redeem>,
+    /// What becomes different.
+    pub set: Vec<Set>,
+    /// Whether every refresh token dies.
+    pub revoke_sessions: bool,
+    /// Whether every mailed code dies.
+    pub clear_codes: bool,
+    /// Events in the order they are sent.
+    pub events: Vec<EventDraft>,
+}
+
+impl AccountChange {
+    /// A change of `account` that changes nothing yet.
+    #[must_use]
+    pub fn of(account: AccountId) -> Self {
+        Self {
+            account,
+            redeem: None,
+            set: Vec::new(),
+            revoke_sessions: false,
+            clear_codes: false,
+            events: Vec::new(),
+        }
+    }
+
+    /// The same change that also sets `what`.
+    #[must_use]
+    pub fn set(mut self, what: Set) -> Self {
+        self.set.push(what);
+        self
+    }
+
+    /// The same change that also sends `events`.
+    #[must_use]
+    pub fn sends(mut self, events: Vec<EventDraft>) -> Self {
+        self.events.extend(events);
+        self
+    }
+
+    /// The same change that also ends every session.
+    #[must_use]
+    pub fn revokes_sessions(mut self) -> Self {
+        self.revoke_sessions = true;
+        self
+    }
+
+    /// The same change, for which a mailed code must be given.
+    #[must_use]
+    pub fn redeems(mut self, code: Redeem) -> Self {
+        self.redeem = Some(code);
+        self
+    }
+}
+
+/// One new value.
+#[derive(Debug, Clone)]
+pub enum Set {
+    /// The handle; `None` leaves the account without one.
+    Handle(Option<Handle>),
+    /// The mail address, unconfirmed.
+    Email(String),
+    /// When the present address was confirmed, Unix ms.
+    EmailConfirmed(i64),
+    /// The main password, hashed.
+    PasswordHash(String),
+    /// Deactivation, or `None` for activation.
+    Deactivated(Option<Deactivation>),
+    /// Takedown reference, or `None` to lift it.
+    Takedown(Option<String>),
+    /// Whether the owner may no longer hand out invites.
+    InvitesDisabled(bool),
+}
+
+/// A deactivation by the owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deactivation {
+    /// When, Unix ms.
+    pub at_ms: i64,
+    /// When the account may be deleted, Unix ms.
+    pub delete_after_ms: Option<i64>,
+}
+
+/// A mailed code that someone presents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Redeem {
+    /// What it was mailed for.
+    pub purpose: EmailPurpose,
+    /// Its digest.
+    pub digest: [u8; 32],
+    /// Codes made before this moment have expired, Unix ms.
+    pub not_before_ms: i64,
+}
+
+/// Why a change was not applied. Nothing changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// There is no such account any more.
+    #[error("the account does not exist")]
+    Gone,
+    /// Not the code that was mailed last for this purpose.
+    #[error("Token is invalid")]
+    CodeInvalid,
+    /// The code is older than 15 minutes.
+    #[error("Token has expired")]
+    CodeExpired,
+    /// Another account has the handle.
+    #[error("Handle already taken")]
+    HandleTaken,
+    /// Another account has the address.
+    #[error("Email already taken")]
+    EmailTaken,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<rusqlite::Error> for ChangeError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// Accounts on disk.
+pub trait AccountStore: Send + Sync {
+    /// The account with this key, in whatever state.
+    fn find(&self, key: AccountKey) -> BoxFuture<'_, Result<Option<Account>, StoreError>>;
+
+    /// Accounts with a number above `after`, ascending; all, or those with the address `email`.
+    fn page(
+        &self,
+        after: AccountId,
+        limit: usize,
+        email: Option<String>,
+    ) -> BoxFuture<'_, Result<Vec<Account>, StoreError>>;
+
+    /// Up to 100 deactivated accounts whose deletion date is not after `now_ms`.
+    fn abandoned(&self, now_ms: i64) -> BoxFuture<'_, Result<Vec<Account>, StoreError>>;
+
+    /// Stores a new account with repository, session, spent invite and events, and answers its
+    /// number.
+    fn create(&self, new: NewAccount) -> BoxFuture<'_, Result<AccountId, CreateError>>;
+
+    /// Applies `change` if the account exists and its code, if one is demanded, is live.
+    fn change(&self, change: AccountChange) -> BoxFuture<'_, Result<(), ChangeError>>;
+
+    /// Deletes the account with everything this store knows of it and marks its repository for
+    /// removal. `events` are sent in the same transaction.
+    fn delete(
+        &self,
+        account: AccountId,
+        redeem: Option<Redeem>,
+        events: Vec<EventDraft>,
+    ) -> BoxFuture<'_, Result<(), ChangeError>>;
+
+    /// Keeps a code that is being mailed; it replaces the one before it for the same purpose.
+    fn put_code(
+        &self,
+        account: AccountId,
+        purpose: EmailPurpose,
+        digest: [u8; 32],
+        now_ms: i64,
+    ) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Whose live or expired code this is.
+    fn code_owner(
+        &self,
+        purpose: EmailPurpose,
+        digest: [u8; 32],
+    ) -> BoxFuture<'_, Result<Option<AccountId>, StoreError>>;
+
+    /// The signing key promised to `did`, or `offered` if none was: the answer is what is kept.
+    fn reserve_key(
+        &self,
+        did: String,
+        offered: ReservedKey,
+        now_ms: i64,
+    ) -> BoxFuture<'_, Result<ReservedKey, StoreError>>;
+
+    /// The signing key promised to `did`.
+    fn reserved_key(&self, did: String) -> BoxFuture<'_, Result<Option<ReservedKey>, StoreError>>;
+}
+
+/// A signing key promised to an identity before it has an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReservedKey {
+    /// The key, sealed for the DID it is promised to.
+    pub sealed: SealedKey,
+    /// Its public half as `did:key`.
+    pub public: String,
+}
+
+/// [`AccountStore`] over SQLite.
+pub(super) struct SqliteAccounts {
+    database: Database,
+    publish: Publish,
+}
+
+impl SqliteAccounts {
+    pub(super) fn new(database: Database, publish: Publish) -> Self {
+        Self { database, publish }
+    }
+
+    fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> BoxFuture<'_, Result<T, StoreError>> {
+        async move {
+            let read = move |db: &Connection| query(db).map_err(StoreError::from);
+            self.database.read(read).await.map_err(read_error)
+        }
+        .boxed()
+    }
+
+    fn write<T, E>(
+        &self,
+        value: impl FnOnce(&Connection) -> Result<(T, Vec<Frame>), E> + Send + 'static,
+    ) -> BoxFuture<'_, Result<T, E>>
+    where
+        T: Send + 'static,
+        E: std::error::Error + From<StoreError> + Send + 'static,
+    {
+        async move {
+            let publish = self.publish.clone();
+            let then = move |done: &(T, Vec<Frame>)| publish(&done.1);
+            let done = self.database.write_then(move |tx| value(tx), then).await;
+            done.map(|(answer, _frames)| answer).map_err(write_error)
+        }
+        .boxed()
+    }
+}
+
+impl AccountStore for SqliteAccounts {
+    fn find(&self, key: AccountKey) -> BoxFuture<'_, Result<Option<Account>, StoreError>> {
+        let found = self.database.read_point(|db| {
+            match key {
+                AccountKey::Id(id) => account_row::find(db, "id", &id.0),
+                AccountKey::Did(did) => account_row::find(db, "did", &did.as_str()),
+                AccountKey::Handle(handle) => account_row::find(db, "handle", &handle.as_str()),
+                AccountKey::Email(email) => account_row::find(db, "email", &email),
+            }
+            .map_err(StoreError::from)
+        });
+        std::future::ready(found.map_err(read_error)).boxed()
+    }
+
+    fn page(
+        &self,
+        after: AccountId,
+        limit: usize,
+        email: Option<String>,
+    ) -> BoxFuture<'_, Result<Vec<Account>, StoreError>> {
+        self.read(move |db| account_row::page(db, after, limit, email.as_deref()))
+    }
+
+    fn abandoned(&self, now_ms: i64) -> BoxFuture<'_, Result<Vec<Account>, StoreError>> {
+        self.read(move |db| account_row::abandoned(db, now_ms))
+    }
+
+    fn create(&self, new: NewAccount) -> BoxFuture<'_, Result<AccountId, CreateError>> {
+        self.write(move |db| create(db, new))
+    }
+
+    fn change(&self, change: AccountChange) -> BoxFuture<'_, Result<(), ChangeError>> {
+        self.write(move |db| {
+            account_change::apply(db, &change)?;
+            Ok(((), super::event::append(db, &change.events)?))
+        })
+    }
+
+    fn delete(
+        &self,
+        account: AccountId,
+        redeem: Option<Redeem>,
+        events: Vec<EventDraft>,
+    ) -> BoxFuture<'_, Result<(), ChangeError>> {
+        self.write(move |db| {
+            if let Some(code) = redeem {
+                account_change::redeem(db, account, &code)?;
+            }
+            erase(db, account)?;
+            super::purge::mark(db, account)?;
+            Ok(((), super::event::append(db, &events)?))
+        })
+    }
+
+    fn put_code(
+        &self,
+        account: AccountId,
+        purpose: EmailPurpose,
+        digest: [u8; 32],
+        now_ms: i64,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.write(move |db| {
+            account_change::put_code(db, account, purpose, digest, now_ms)?;
+            Ok(((), Vec::new()))
+        })
+    }
+
+    fn code_owner(
+        &self,
+        purpose: EmailPurpose,
+        digest: [u8; 32],
+    ) -> BoxFuture<'_, Result<Option<AccountId>, StoreError>> {
+        self.read(move |db| account_change::code_owner(db, purpose, digest))
+    }
+
+    fn reserve_key(
+        &self,
+        did: String,
+        offered: ReservedKey,
+        now_ms: i64,
+    ) -> BoxFuture<'_, Result<ReservedKey, StoreError>> {
+        self.write(move |db| {
+            Ok((
+                account_change::reserve_key(db, &did, &offered, now_ms)?,
+                Vec::new(),
+            ))
+        })
+    }
+
+    fn reserved_key(&self, did: String) -> BoxFuture<'_, Result<Option<ReservedKey>, StoreError>> {
+        self.read(move |db| account_change::reserved_key(db, &did))
+    }
+}
+
+fn create(db: &Connection, new: NewAccount) -> Result<(AccountId, Vec<Frame>), CreateError> {
+    let id = account_row::insert(db, &new.account)
+        .map_err(|error| insert_error(db, &new.account, error))?;
+    if let Some(code) = &new.invite {
+        let did = new.account.did.as_str();
+        if !invite::spend(db, code, did, new.account.created_at_ms)? {
+            return Err(CreateError::InviteUnavailable);
+        }
+    }
+    super::repo::insert_initial(db, id, &new.repo)?;
+    session::insert(db, id, &new.session)?;
+    account_change::clear_reserved_key(db, new.account.did.as_str())?;
+    let mut events = new.events;
+    for event in &mut events {
+        event.account = id;
+    }
+    Ok((id, super::event::append(db, &events)?))
+}
+
+/// Which wish could not be met. The handle comes first when several could not.
+fn insert_error(db: &Connection, account: &Account, error: rusqlite::Error) -> CreateError {
+    let handle = account.handle.as_ref().map(Handle::as_str);
+    match super::taken_column(&error) {
+        Some("account.did") => CreateError::DidTaken,
+        Some("account.handle") => CreateError::HandleTaken,
+        Some("account.email") => match account_row::find(db, "handle", &handle) {
+            Ok(Some(_holder)) => CreateError::HandleTaken,
+            Ok(None) => CreateError::EmailTaken,
+            Err(error) => error.into(),
+        },
+        Some(_) | None => error.into(),
+    }
+}

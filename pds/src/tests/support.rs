@@ -1,0 +1,298 @@
+//! A server on a free port, a directory that keeps operations in memory, and a small client.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::{Method, Request, StatusCode};
+use rochdale_protocol::plc::{DidDocument, Operation};
+use rochdale_protocol::syntax::Did;
+use rochdale_service::Env;
+use rochdale_service::clock::ManualClock;
+use rochdale_service::config::Secret;
+use rochdale_service::outbound::{Outbound, Policy, StreamLimits};
+use rochdale_service::shutdown::Shutdown;
+use rochdale_service::xrpc::LimitsConfig;
+use serde_json::{Value, json};
+
+use crate::config::{Config, Raw, Shared};
+use crate::start;
+
+pub(super) const PASSWORD: &str = "one member one vote";
+pub(super) const ADMIN: &str = "operator";
+
+type Log = Arc<Mutex<HashMap<String, Vec<Operation>>>>;
+
+/// The whole of a did:plc directory that a PDS needs.
+#[derive(Clone, Default)]
+pub(super) struct Directory {
+    log: Log,
+}
+
+impl Directory {
+    async fn start(&self) -> String {
+        let router = Router::new()
+            .route("/{did}", get(document).post(submit))
+            .route("/{did}/log/last", get(last))
+            .with_state(self.clone());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://localhost:{}", listener.local_addr().unwrap().port());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        url
+    }
+
+    pub(super) fn operations(&self, did: &str) -> Vec<Operation> {
+        self.log
+            .lock()
+            .unwrap()
+            .get(did)
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// How many DIDs are registered, and how many of them were ended.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let log = self.log.lock().unwrap();
+        let ended = log
+            .values()
+            .filter(|chain| chain.last().is_some_and(Operation::is_tombstone));
+        (log.len(), ended.count())
+    }
+}
+
+async fn submit(
+    State(directory): State<Directory>,
+    Path(did): Path<String>,
+    body: Bytes,
+) -> Response {
+    let refuse = |why: String| {
+        (
+            StatusCode::BAD_REQUEST,
+            axum::Json(json!({ "message": why })),
+        )
+            .into_response()
+    };
+    let operation = match Operation::from_json(&body) {
+        Ok(operation) => operation,
+        Err(error) => return refuse(error.to_string()),
+    };
+    let mut log = directory.log.lock().unwrap();
+    let chain = log.entry(did).or_default();
+    let head = chain.last().map(Operation::cid);
+    if operation.prev().copied() != head {
+        return refuse("prev is not the last operation".to_owned());
+    }
+    chain.push(operation);
+    "OK".into_response()
+}
+
+async fn last(State(directory): State<Directory>, Path(did): Path<String>) -> Response {
+    match directory.operations(&did).last() {
+        Some(operation) => operation.to_json().into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+async fn document(State(directory): State<Directory>, Path(did): Path<String>) -> Response {
+    let operations = directory.operations(&did);
+    let Some(operation) = operations.last() else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    match operation.data(&did.parse::<Did>().unwrap()) {
+        Some(data) => DidDocument::render(&data).into_response(),
+        None => StatusCode::GONE.into_response(),
+    }
+}
+
+/// A running server.
+pub(super) struct Server {
+    pub(super) url: String,
+    pub(super) directory: Directory,
+    pub(super) clock: ManualClock,
+    pub(super) folder: tempfile::TempDir,
+    client: Outbound,
+    shutdown: Shutdown,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shutdown.request();
+    }
+}
+
+impl Server {
+    pub(super) async fn start() -> Self {
+        Self::start_with(|_raw| {}).await
+    }
+
+    pub(super) async fn start_with(change: impl FnOnce(&mut Raw)) -> Self {
+        let directory = Directory::default();
+        let plc_url = directory.start().await;
+        let folder = tempfile::tempdir().unwrap();
+        let clock = ManualClock::at_us(1_800_000_000_000_000);
+        let policy = Policy {
+            dev: true,
+            user_agent: "rochdale-test".to_owned(),
+        };
+        let client = Outbound::new(policy).unwrap();
+        let mut raw = Raw {
+            port: 0,
+            data_dir: folder.path().to_owned(),
+            handle_domains: vec![".test".to_owned()],
+            invites_required: false,
+            admin_password: Some(Secret::new(ADMIN)),
+            plc_url: plc_url.clone(),
+            password_memory_kib: 64,
+            password_passes: 1,
+            ..Raw::default()
+        };
+        change(&mut raw);
+        let mut resolver = rochdale_resolver::Config::new(plc_url);
+        resolver.dev = true;
+        let limits = LimitsConfig {
+            enabled: false,
+            ..LimitsConfig::default()
+        };
+        let config = Config::validate(raw, Shared { resolver, limits }).unwrap();
+        let shutdown = Shutdown::new();
+        let env = Env {
+            clock: clock.shared(),
+            shutdown: shutdown.clone(),
+            outbound: client.clone(),
+            dev: true,
+        };
+        let running = start(config, env).await.unwrap();
+        Self {
+            url: running.url,
+            directory,
+            clock,
+            folder,
+            client,
+            shutdown,
+        }
+    }
+
+    async fn send(&self, request: Request<Body>) -> (u16, Value) {
+        let limits = StreamLimits {
+            head_timeout_ms: 20_000,
+            idle_timeout_ms: 20_000,
+            max_bytes: 1 << 24,
+            trusted: true,
+        };
+        let answer = self.client.send(request, limits).await.unwrap();
+        let status = answer.status().as_u16();
+        let bytes = axum::body::to_bytes(answer.into_body(), 1 << 24)
+            .await
+            .unwrap();
+        let text = || Value::String(String::from_utf8_lossy(&bytes).into_owned());
+        let value = if bytes.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&bytes).unwrap_or_else(|_| text())
+        };
+        (status, value)
+    }
+
+    /// A GET with these headers.
+    pub(super) async fn get(&self, path: &str, headers: &[(&str, &str)]) -> (u16, Value) {
+        let mut request = Request::builder().uri(format!("{}{path}", self.url));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.send(request.body(Body::empty()).unwrap()).await
+    }
+
+    /// A procedure with JSON, or without a body when it is `null`.
+    pub(super) async fn call(&self, nsid: &str, auth: &str, body: &Value) -> (u16, Value) {
+        let mut request = Request::builder()
+            .method(Method::POST)
+            .uri(format!("{}/xrpc/{nsid}", self.url));
+        if !auth.is_empty() {
+            request = request.header("authorization", auth);
+        }
+        let body = if body.is_null() {
+            Body::empty()
+        } else {
+            request = request.header("content-type", "application/json");
+            Body::from(body.to_string())
+        };
+        self.send(request.body(body).unwrap()).await
+    }
+
+    /// A query with a bearer token.
+    pub(super) async fn ask(&self, path: &str, token: &str) -> (u16, Value) {
+        self.get(
+            &format!("/xrpc/{path}"),
+            &[("authorization", &bearer(token))],
+        )
+        .await
+    }
+
+    pub(super) async fn sign_up(&self, name: &str) -> (u16, Value) {
+        let body = json!({
+            "handle": format!("{name}.test"),
+            "email": format!("{name}@coop.example"),
+            "password": PASSWORD,
+        });
+        self.call("com.atproto.server.createAccount", "", &body)
+            .await
+    }
+
+    pub(super) async fn member(&self, name: &str) -> Member {
+        let (status, session) = self.sign_up(name).await;
+        assert_eq!(status, 200, "{session}");
+        Member::of(&session)
+    }
+
+    pub(super) async fn sign_in(&self, identifier: &str, password: &str) -> (u16, Value) {
+        let body = json!({ "identifier": identifier, "password": password });
+        self.call("com.atproto.server.createSession", "", &body)
+            .await
+    }
+
+    /// The code in the newest mail.
+    pub(super) fn mailed_code(&self) -> String {
+        let outbox = std::fs::read_dir(self.folder.path().join("outbox")).unwrap();
+        let newest = outbox.map(|entry| entry.unwrap().path()).max().unwrap();
+        let mail = std::fs::read_to_string(newest).unwrap();
+        let code = mail.lines().map(str::trim).find(|line| {
+            line.len() == 11 && line.as_bytes()[5] == b'-' && *line == line.to_uppercase()
+        });
+        code.unwrap().to_owned()
+    }
+}
+
+pub(super) struct Member {
+    pub(super) did: String,
+    pub(super) access: String,
+    pub(super) refresh: String,
+}
+
+impl Member {
+    pub(super) fn of(session: &Value) -> Self {
+        let text = |key: &str| session[key].as_str().unwrap().to_owned();
+        Self {
+            did: text("did"),
+            access: text("accessJwt"),
+            refresh: text("refreshJwt"),
+        }
+    }
+}
+
+pub(super) fn bearer(token: &str) -> String {
+    format!("Bearer {token}")
+}
+
+/// Basic credentials of the operator.
+pub(super) fn basic() -> String {
+    use base64::Engine;
+    let text = format!("admin:{ADMIN}");
+    format!(
+        "Basic {}",
+        base64::engine::general_purpose::STANDARD.encode(text)
+    )
+}
