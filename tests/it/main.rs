@@ -5,7 +5,6 @@
 mod bad_input;
 mod crash;
 mod hangup;
-mod house;
 mod path;
 mod stall;
 mod start;
