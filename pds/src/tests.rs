@@ -1,5 +1,8 @@
 //! A started server over HTTP, with a stand-in for the DID directory.
 
 mod accounts;
+mod blobs;
+mod records;
 mod sessions;
 mod support;
+mod sync;

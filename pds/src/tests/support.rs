@@ -176,7 +176,8 @@ impl Server {
         }
     }
 
-    async fn send(&self, request: Request<Body>) -> (u16, Value) {
+    /// Any request, answered with status, headers and bytes.
+    pub(super) async fn raw(&self, request: Request<Body>) -> (u16, http::HeaderMap, bytes::Bytes) {
         let limits = StreamLimits {
             head_timeout_ms: 20_000,
             idle_timeout_ms: 20_000,
@@ -184,10 +185,13 @@ impl Server {
             trusted: true,
         };
         let answer = self.client.send(request, limits).await.unwrap();
-        let status = answer.status().as_u16();
-        let bytes = axum::body::to_bytes(answer.into_body(), 1 << 24)
-            .await
-            .unwrap();
+        let (parts, body) = answer.into_parts();
+        let bytes = axum::body::to_bytes(body, 1 << 24).await.unwrap();
+        (parts.status.as_u16(), parts.headers, bytes)
+    }
+
+    async fn send(&self, request: Request<Body>) -> (u16, Value) {
+        let (status, _, bytes) = self.raw(request).await;
         let text = || Value::String(String::from_utf8_lossy(&bytes).into_owned());
         let value = if bytes.is_empty() {
             Value::Null
