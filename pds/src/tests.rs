@@ -3,6 +3,7 @@
 mod accounts;
 mod blobs;
 mod records;
+mod moving;
 mod sessions;
 mod support;
 mod sync;

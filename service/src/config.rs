@@ -1,4 +1,6 @@
-//! Configuration shared by all services, in three stages: the raw file with overrides from the
+//! Configuration shared by all services.
+//!
+//! Three stages: the raw file with overrides from the
 //! environment and flags ([`load`]), values that each service validates, and composition. Secrets
 //! never show, and an error says what to write instead.
 

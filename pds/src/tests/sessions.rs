@@ -204,6 +204,7 @@ async fn a_forgotten_password_is_replaced_by_mail_and_ends_all_sessions() {
             .0,
         400
     );
+    server.clock.advance(Duration::from_secs(1));
     let late = server
         .call(request, "", &json!({ "email": "ada@coop.example" }))
         .await;

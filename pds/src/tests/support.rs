@@ -1,6 +1,6 @@
 //! A server on a free port, a directory that keeps operations in memory, and a small client.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -9,7 +9,8 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::{Method, Request, StatusCode};
-use rochdale_protocol::plc::{DidDocument, Operation};
+use rochdale_protocol::crypto::SigningKey;
+use rochdale_protocol::plc::{DidDocument, Operation, Service, UnsignedOperation};
 use rochdale_protocol::syntax::Did;
 use rochdale_service::Env;
 use rochdale_service::clock::ManualClock;
@@ -52,6 +53,35 @@ impl Directory {
             .get(did)
             .cloned()
             .unwrap_or_default()
+    }
+
+    /// Registers a DID whose document names another server and this key.
+    pub(super) fn register(&self, handle: &str, key: &SigningKey) -> Did {
+        let own = key.public().to_did_key();
+        let service = Service {
+            kind: "AtprotoPersonalDataServer".to_owned(),
+            endpoint: "https://old.example.org".to_owned(),
+        };
+        let genesis = UnsignedOperation {
+            rotation_keys: vec![own.clone()],
+            verification_methods: BTreeMap::from([("atproto".to_owned(), own)]),
+            also_known_as: vec![format!("at://{handle}")],
+            services: BTreeMap::from([("atproto_pds".to_owned(), service)]),
+            prev: None,
+        };
+        let genesis = Operation::Plc(genesis.sign(key));
+        let did = genesis.founded_did();
+        self.append(&did, genesis);
+        did
+    }
+
+    pub(super) fn append(&self, did: &Did, operation: Operation) {
+        self.log
+            .lock()
+            .unwrap()
+            .entry(did.to_string())
+            .or_default()
+            .push(operation);
     }
 
     /// How many DIDs are registered, and how many of them were ended.
