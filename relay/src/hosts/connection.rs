@@ -1,0 +1,251 @@
+//! One connection to a host: read frames, check the envelope, keep to the limits, hand events on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{SinkExt, StreamExt};
+use rochdale_protocol::sync::{FrameError, Peek, decode_frame, peek};
+use rochdale_protocol::syntax::Did;
+use rochdale_service::outbound::Socket;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout, timeout_at};
+use tokio_tungstenite::tungstenite::error::CapacityError;
+use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
+use tokio_util::sync::CancellationToken;
+
+use super::{Host, Subscriber};
+use crate::log::Kind;
+use crate::verify::Incoming;
+
+const PING_EVERY: Duration = Duration::from_secs(30);
+const WRITE_LIMIT: Duration = Duration::from_secs(10);
+/// A host that says nothing for so long, not even in answer to pings, is gone.
+const SILENCE_LIMIT: Duration = Duration::from_secs(100);
+/// While it waits for its limits, a host is looked at this often.
+const THROTTLE_STEP_MS: u64 = 1_000;
+
+/// How a connection ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum End {
+    /// It was told to.
+    Cancelled,
+    /// The host went away, or never was there.
+    Lost(String),
+    /// The host says that it has never sent what we ask to continue after.
+    FutureCursor,
+    /// A frame was unusable.
+    BadFrame(&'static str),
+}
+
+/// What a connection was good for.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) end: End,
+    /// Frames with new numbers.
+    pub(super) progress: u64,
+}
+
+/// The numbers seen on one connection. They must rise; gaps are fine. A new connection starts afresh, and what the host
+/// repeats there is told by its revision.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Numbers {
+    last: Option<u64>,
+}
+
+impl Numbers {
+    /// Whether `seq` is a new number.
+    pub(crate) fn take(&mut self, seq: u64) -> bool {
+        let rises = self.last.is_none_or(|last| seq > last);
+        if rises {
+            self.last = Some(seq);
+        }
+        rises
+    }
+}
+
+/// One open connection.
+pub(super) struct Connection<'a> {
+    pub(super) subscriber: &'a Subscriber,
+    pub(super) host: &'a Arc<Host>,
+    pub(super) cancel: &'a CancellationToken,
+    /// What the host was asked to continue after.
+    pub(super) cursor: Option<u64>,
+    pub(super) numbers: Numbers,
+    pub(super) progress: u64,
+}
+
+impl Connection<'_> {
+    /// Reads until something ends it.
+    pub(super) async fn run(mut self, mut socket: Socket) -> Outcome {
+        let end = self.read(&mut socket).await;
+        // A close frame is good manners; a host that does not take it is left without.
+        drop(timeout(Duration::from_secs(1), socket.close(None)).await);
+        Outcome {
+            end,
+            progress: self.progress,
+        }
+    }
+
+    async fn read(&mut self, socket: &mut Socket) -> End {
+        let mut ping = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut silent_until = Instant::now() + SILENCE_LIMIT;
+        loop {
+            let received = tokio::select! {
+                biased;
+                () = self.cancel.cancelled() => return End::Cancelled,
+                () = self.host.fault.notified() => return End::BadFrame("an event cannot be read"),
+                _ = ping.tick() => {
+                    match timeout(WRITE_LIMIT, socket.send(Message::Ping(Bytes::new()))).await {
+                        Ok(Ok(())) => continue,
+                        Ok(Err(error)) => return End::Lost(error.to_string()),
+                        Err(_) => return End::Lost("it does not take what is sent to it".to_owned()),
+                    }
+                }
+                received = timeout_at(silent_until, socket.next()) => received,
+            };
+            let message = match received {
+                Err(_) => return End::Lost("it has gone silent".to_owned()),
+                Ok(None) => return End::Lost("it closed the connection".to_owned()),
+                Ok(Some(Err(Error::Capacity(CapacityError::MessageTooLong { .. })))) => {
+                    return End::BadFrame("a frame is too large");
+                }
+                Ok(Some(Err(error))) => return End::Lost(error.to_string()),
+                Ok(Some(Ok(message))) => message,
+            };
+            match message {
+                Message::Binary(frame) => {
+                    if let Err(end) = self.frame(frame).await {
+                        return end;
+                    }
+                }
+                Message::Text(_) => return End::BadFrame("a frame is text"),
+                Message::Close(_) => return End::Lost("it closed the connection".to_owned()),
+                Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
+            }
+            silent_until = Instant::now() + SILENCE_LIMIT;
+        }
+    }
+
+    async fn frame(&mut self, frame: Bytes) -> Result<(), End> {
+        let arrival_us = self.subscriber.clock.now_us();
+        let Peek { t, seq, did } = peek(&frame).map_err(|error| End::BadFrame(name_of(&error)))?;
+        let Some(t) = t else {
+            return Err(error_frame(&frame));
+        };
+        let kind = match t {
+            "#commit" => Some(Kind::Commit),
+            "#sync" => Some(Kind::Sync),
+            "#identity" => Some(Kind::Identity),
+            "#account" => Some(Kind::Account),
+            "#info" => {
+                tracing::info!(host = %self.host.name, frame = ?decode_frame(&frame).ok(), "note from a host");
+                return Ok(());
+            }
+            _ => None,
+        };
+        let Some(seq) = seq else {
+            return if kind.is_some() {
+                Err(End::BadFrame("an event has no number"))
+            } else {
+                Ok(())
+            };
+        };
+        let first = self.numbers == Numbers::default();
+        if !self.numbers.take(seq) {
+            metrics::counter!("rochdale_relay_dropped_total", "reason" => "repeated_seq")
+                .increment(1);
+            return Ok(());
+        }
+        self.progress += 1;
+        if first {
+            self.check_start(seq);
+        }
+        let did = did
+            .and_then(|did| did.parse::<Did>().ok())
+            .filter(|did| did.is_plc() || did.is_web());
+        let (Some(kind), Some(did)) = (kind, did) else {
+            let reason = if kind.is_some() {
+                "bad_did"
+            } else {
+                "unknown_type"
+            };
+            metrics::counter!("rochdale_relay_dropped_total", "reason" => reason).increment(1);
+            self.host.flow.pass(seq);
+            return Ok(());
+        };
+        self.take_turn().await?;
+        self.host.count_event();
+        let event = async {
+            let token = self
+                .host
+                .flow
+                .admit(seq, frame.len(), &self.subscriber.room)
+                .await;
+            let event = Incoming {
+                host: Arc::clone(self.host),
+                kind,
+                did,
+                frame,
+                arrival_us,
+                token,
+            };
+            self.subscriber.shards.dispatch(event).await
+        };
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => Err(End::Cancelled),
+            sent = event => sent.map_err(|_| End::Cancelled),
+        }
+    }
+
+    /// A host that goes on below what it was asked to continue after has lost its numbering.
+    fn check_start(&self, seq: u64) {
+        if self.cursor.is_some_and(|cursor| seq < cursor) {
+            tracing::warn!(host = %self.host.name, cursor = self.cursor, seq, "a host has started a new numbering");
+            self.host.flow.restart(seq.checked_sub(1));
+        }
+    }
+
+    /// Waits until the host's windows have room. Nothing is lost: the host is simply not read meanwhile.
+    async fn take_turn(&self) -> Result<(), End> {
+        loop {
+            let wait_ms = self.host.take_event(self.subscriber.clock.now_ms());
+            if wait_ms == 0 {
+                self.host.set_throttled(false);
+                return Ok(());
+            }
+            self.host.set_throttled(true);
+            tokio::select! {
+                () = self.cancel.cancelled() => return Err(End::Cancelled),
+                () = tokio::time::sleep(Duration::from_millis(wait_ms.min(THROTTLE_STEP_MS))) => {}
+            }
+        }
+    }
+}
+
+fn error_frame(frame: &Bytes) -> End {
+    match decode_frame(frame) {
+        Ok(rochdale_protocol::sync::Frame::Error { name, .. }) if name == "FutureCursor" => {
+            End::FutureCursor
+        }
+        Ok(rochdale_protocol::sync::Frame::Error { name, message }) => End::Lost(format!(
+            "it ended the stream: {} {}",
+            shorten(&name),
+            shorten(&message.unwrap_or_default())
+        )),
+        Ok(_) | Err(_) => End::BadFrame("an error frame cannot be read"),
+    }
+}
+
+fn shorten(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(200).collect()
+}
+
+fn name_of(error: &FrameError) -> &'static str {
+    match error {
+        FrameError::TooLarge(_) => "a frame is too large",
+        FrameError::Seq => "a number is out of range",
+        FrameError::Header => "a frame has an unknown op",
+        _ => "a frame cannot be read",
+    }
+}

@@ -1,0 +1,200 @@
+//! One host in memory: its status, limits, counters.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::{Flow, HostLimits, HostName, Windows};
+use crate::store::HostRow;
+
+/// The relay's number of a host, in the order of discovery; 0 is the relay itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HostId(pub u32);
+
+/// As `com.atproto.sync.defs#hostStatus`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostStatus {
+    /// Listened to, or about to be.
+    Active,
+    /// Not listened to because nothing comes.
+    Idle,
+    /// Unreachable for hours; still tried now and then.
+    Offline,
+    /// Made to wait by its event limits.
+    Throttled,
+    /// Not listened to, by the operator's decision.
+    Banned,
+}
+
+impl HostStatus {
+    /// The name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Idle => "idle",
+            Self::Offline => "offline",
+            Self::Throttled => "throttled",
+            Self::Banned => "banned",
+        }
+    }
+
+    /// The name in the store, where being throttled is not kept.
+    pub(crate) fn stored_name(self) -> &'static str {
+        match self {
+            Self::Throttled => Self::Active.name(),
+            Self::Active | Self::Idle | Self::Offline | Self::Banned => self.name(),
+        }
+    }
+
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        [Self::Active, Self::Idle, Self::Offline, Self::Banned]
+            .into_iter()
+            .find(|status| status.name() == name)
+    }
+}
+
+/// One host.
+#[derive(Debug)]
+pub struct Host {
+    /// Its number.
+    pub id: HostId,
+    /// Its name.
+    pub name: HostName,
+    /// What of it is on its way.
+    pub flow: Arc<Flow>,
+    status: Mutex<HostStatus>,
+    limits: Mutex<(HostLimits, Windows)>,
+    accounts: AtomicU64,
+    connected: AtomicBool,
+    throttled: AtomicBool,
+    events: AtomicU64,
+    dropped: AtomicU64,
+    bad_frames: AtomicU64,
+    /// Its connection is to be dropped: a frame was unusable.
+    pub(super) fault: Notify,
+    /// It is to be tried again at once.
+    pub(super) wake: Notify,
+    pub(super) task: Mutex<Option<CancellationToken>>,
+}
+
+impl Host {
+    pub(super) fn new(row: HostRow, limits: HostLimits) -> Self {
+        Self {
+            id: row.id,
+            name: row.name,
+            flow: Arc::new(Flow::new(row.cursor)),
+            status: Mutex::new(row.status),
+            limits: Mutex::new((limits, Windows::new(&limits))),
+            accounts: AtomicU64::new(row.accounts),
+            connected: AtomicBool::new(false),
+            throttled: AtomicBool::new(false),
+            events: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            bad_frames: AtomicU64::new(0),
+            fault: Notify::new(),
+            wake: Notify::new(),
+            task: Mutex::new(None),
+        }
+    }
+
+    /// Its status at this moment.
+    pub fn status(&self) -> HostStatus {
+        match *self.status.lock() {
+            HostStatus::Active if self.throttled.load(Ordering::Relaxed) => HostStatus::Throttled,
+            status => status,
+        }
+    }
+
+    pub(super) fn set_status(&self, status: HostStatus) {
+        *self.status.lock() = status;
+    }
+
+    /// Its limits.
+    pub fn limits(&self) -> HostLimits {
+        self.limits.lock().0
+    }
+
+    pub(super) fn set_limits(&self, limits: HostLimits) {
+        let mut held = self.limits.lock();
+        held.0 = limits;
+        held.1.adjust(&limits);
+    }
+
+    /// Counts an event against its windows and answers 0, or answers the ms to wait first.
+    pub(super) fn take_event(&self, now_ms: u64) -> u64 {
+        self.limits.lock().1.take(now_ms)
+    }
+
+    /// Accounts it has, deleted ones not counted.
+    pub fn accounts(&self) -> u64 {
+        self.accounts.load(Ordering::Relaxed)
+    }
+
+    /// One account more.
+    pub fn gain_account(&self) {
+        self.accounts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One account less.
+    pub fn lose_account(&self) {
+        let less = |accounts: u64| Some(accounts.saturating_sub(1));
+        // Never fails: the closure always answers with a number.
+        let _before = self
+            .accounts
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
+    /// Whether a further account would be above its quota.
+    pub fn is_full(&self) -> bool {
+        self.accounts() >= self.limits().accounts
+    }
+
+    /// Whether its stream is open.
+    pub fn is_connected(&self) -> bool {
+        self.connected.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_connected(&self, connected: bool) {
+        self.connected.store(connected, Ordering::Release);
+    }
+
+    pub(super) fn set_throttled(&self, throttled: bool) {
+        self.throttled.store(throttled, Ordering::Relaxed);
+    }
+
+    /// Events received since the start.
+    pub fn events(&self) -> u64 {
+        self.events.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_event(&self) {
+        self.events.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Events refused since the start.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Counts a refused event.
+    pub fn count_drop(&self) {
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Frames that cost a connection since the start.
+    pub fn bad_frames(&self) -> u64 {
+        self.bad_frames.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_bad_frame(&self) {
+        self.bad_frames.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// An event turned out not to be readable at all: costs the connection.
+    pub fn drop_connection(&self) {
+        self.fault.notify_one();
+    }
+}

@@ -1,0 +1,279 @@
+//! What a shard keeps in memory of each DID, and the bounded map of them.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use rochdale_protocol::crypto::PublicKey;
+use rochdale_protocol::syntax::{Did, Handle};
+
+use super::account::{Change, Known};
+use super::event::Pending;
+use super::shard::Command;
+use crate::hosts::HostName;
+
+/// Events of one DID that may wait for its identity.
+const PARKED_EVENTS_MAX: usize = 64;
+/// Bytes of them.
+const PARKED_BYTES_MAX: usize = 4 << 20;
+const MINUTE_MS: u64 = 60_000;
+const DAY_MS: u64 = 86_400_000;
+
+/// What of an identity matters here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Identity {
+    /// The `#atproto` key.
+    pub(super) key: Option<PublicKey>,
+    /// The host of the PDS the document names.
+    pub(super) host: Option<HostName>,
+    /// The handle the document claims.
+    pub(super) handle: Option<Handle>,
+}
+
+/// What is known of a DID's identity.
+#[derive(Debug, Clone, Default)]
+pub(super) enum IdentityState {
+    /// Nothing yet.
+    #[default]
+    Unknown,
+    /// The document, and when it was fetched.
+    Known {
+        identity: Arc<Identity>,
+        fetched_ms: u64,
+    },
+    /// There is none, or it cannot be used; not asked again before that time.
+    Gone { until_ms: u64 },
+    /// It could not be fetched; not asked again before that time.
+    Unreachable { until_ms: u64 },
+}
+
+/// Work for one DID.
+#[derive(Debug)]
+pub(super) enum Item {
+    Event(Pending),
+    Command(Command),
+}
+
+/// What a shard keeps of one DID.
+#[derive(Debug, Default)]
+pub(super) struct Entry {
+    pub(super) loaded: bool,
+    pub(super) known: Known,
+    pub(super) identity: IdentityState,
+    /// A question is under way; events wait in the queue.
+    pub(super) waiting: bool,
+    pub(super) queue: VecDeque<Item>,
+    pub(super) queued_bytes: usize,
+    pub(super) account_changed: bool,
+    pub(super) repo_changed: bool,
+    /// State up to here has been handed on.
+    pub(super) ticket: u64,
+    pub(super) refreshes: Budget,
+    pub(super) syncs: Budget,
+    /// The host is not asked for the account's status before this time.
+    pub(super) ask_status_after_ms: u64,
+    /// The last `#identity` passed on: when, and with which handle.
+    pub(super) last_identity: Option<(u64, Option<Handle>)>,
+}
+
+impl Entry {
+    /// Puts work behind what waits; gives it back when too much does.
+    pub(super) fn park(&mut self, item: Item) -> Result<(), Item> {
+        if let Item::Event(pending) = &item {
+            let bytes = pending.event.frame.len();
+            if self.queue.len() >= PARKED_EVENTS_MAX || self.queued_bytes + bytes > PARKED_BYTES_MAX
+            {
+                return Err(item);
+            }
+            self.queued_bytes += bytes;
+        }
+        self.queue.push_back(item);
+        Ok(())
+    }
+
+    /// Puts work in front of what waits.
+    pub(super) fn park_first(&mut self, item: Item) {
+        if let Item::Event(pending) = &item {
+            self.queued_bytes += pending.event.frame.len();
+        }
+        self.queue.push_front(item);
+    }
+
+    /// The next work that waited.
+    pub(super) fn unpark(&mut self) -> Option<Item> {
+        let item = self.queue.pop_front()?;
+        if let Item::Event(pending) = &item {
+            self.queued_bytes = self.queued_bytes.saturating_sub(pending.event.frame.len());
+        }
+        Some(item)
+    }
+
+    /// The change since the last call, if there is one.
+    pub(super) fn take_change(&mut self, did: &Did) -> Option<Change> {
+        let account_changed = std::mem::take(&mut self.account_changed);
+        let repo_changed = std::mem::take(&mut self.repo_changed);
+        if !account_changed && !repo_changed {
+            return None;
+        }
+        let account = self.known.account.clone()?;
+        Some(Change {
+            did: did.clone(),
+            account,
+            repo: self.known.repo,
+            account_changed,
+            repo_changed,
+        })
+    }
+
+    fn is_idle(&self, stored: u64) -> bool {
+        !self.waiting && self.queue.is_empty() && self.ticket <= stored
+    }
+}
+
+/// A small budget that fills up again with time.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Budget {
+    used: u32,
+    since_ms: u64,
+}
+
+/// How large a [`Budget`] is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rate {
+    most: u32,
+    each_ms: u64,
+}
+
+impl Rate {
+    /// Forced look-ups of one identity: three, and one more each minute.
+    pub(super) const REFRESH: Self = Self {
+        most: 3,
+        each_ms: MINUTE_MS,
+    };
+    /// `#sync` events of one account, each of which makes every consumer fetch the repository: five, and five more a day.
+    pub(super) const SYNC: Self = Self {
+        most: 5,
+        each_ms: DAY_MS / 5,
+    };
+}
+
+impl Budget {
+    /// Takes one, if there is one.
+    pub(super) fn take(&mut self, rate: Rate, now_ms: u64) -> bool {
+        let back = now_ms.saturating_sub(self.since_ms) / rate.each_ms;
+        if self.used == 0 {
+            self.since_ms = now_ms;
+        } else if back > 0 {
+            self.used = self
+                .used
+                .saturating_sub(u32::try_from(back).unwrap_or(u32::MAX));
+            self.since_ms += back * rate.each_ms;
+        }
+        let fits = self.used < rate.most;
+        if fits {
+            self.used += 1;
+        }
+        fits
+    }
+}
+
+/// The entries of one shard. About `2 * half` of them stay in memory, the least recently used ones go; one whose state is
+/// not stored yet, or for which something waits, always stays.
+#[derive(Debug)]
+pub(super) struct Entries {
+    young: HashMap<Did, Entry>,
+    old: HashMap<Did, Entry>,
+    half: usize,
+}
+
+impl Entries {
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            young: HashMap::new(),
+            old: HashMap::new(),
+            half: (most / 2).max(1),
+        }
+    }
+
+    /// The entry of `did`, new if there is none. `stored`: the highest ticket whose state is stored.
+    pub(super) fn get(&mut self, did: &Did, stored: u64) -> &mut Entry {
+        if self.young.len() >= self.half && !self.young.contains_key(did) {
+            let mut old = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
+            self.young = old.extract_if(|_, entry| !entry.is_idle(stored)).collect();
+        }
+        let old = &mut self.old;
+        self.young
+            .entry(did.clone())
+            .or_insert_with(|| old.remove(did).unwrap_or_default())
+    }
+
+    /// The entry of `did`, if it is in memory.
+    pub(super) fn peek(&self, did: &Did) -> Option<&Entry> {
+        self.young.get(did).or_else(|| self.old.get(did))
+    }
+
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.young.len() + self.old.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn did(number: usize) -> Did {
+        format!("did:web:a{number}.example.com")
+            .parse()
+            .expect("a DID")
+    }
+
+    #[test]
+    fn map_of_entries_stays_small_and_keeps_the_recently_used() {
+        let mut entries = Entries::new(100);
+        entries.get(&did(0), 0).loaded = true;
+        for number in 1..1_000 {
+            entries.get(&did(number), 0);
+            assert!(
+                entries.get(&did(0), 0).loaded,
+                "the busy entry went at {number}"
+            );
+        }
+        assert!(entries.len() <= 102, "{}", entries.len());
+    }
+
+    #[test]
+    fn entry_whose_state_is_not_stored_never_goes() {
+        let mut entries = Entries::new(10);
+        entries.get(&did(0), 0).ticket = 7;
+        for number in 1..100 {
+            entries.get(&did(number), 6);
+        }
+        assert_eq!(entries.get(&did(0), 6).ticket, 7);
+        for number in 100..200 {
+            entries.get(&did(number), 7);
+        }
+        assert_eq!(entries.get(&did(0), 7).ticket, 0);
+    }
+
+    #[test]
+    fn budget_gives_its_burst_and_then_one_per_interval() {
+        let mut budget = Budget::default();
+        let mut taken = |now_ms| budget.take(Rate::REFRESH, now_ms);
+        assert_eq!(
+            [taken(1_000), taken(1_000), taken(1_000), taken(1_000)],
+            [true, true, true, false]
+        );
+        assert!(!taken(60_999));
+        assert!(taken(61_000));
+        assert!(!taken(61_000));
+        assert_eq!(
+            [
+                taken(10_000_000),
+                taken(10_000_000),
+                taken(10_000_000),
+                taken(10_000_000)
+            ],
+            [true, true, true, false]
+        );
+    }
+}
