@@ -8,6 +8,9 @@ use crate::account::lifecycle;
 use crate::app::{App, Pds};
 use crate::store::StoreError;
 
+/// How long a signing key is kept for an account that does not come, in milliseconds.
+const RESERVED_KEY_MS: i64 = 30 * 24 * 60 * 60 * 1000;
+
 const EVERY: Duration = Duration::from_secs(10 * 60);
 
 /// Starts the jobs of a server.
@@ -27,12 +30,24 @@ pub(crate) fn spawn(pds: &Pds) {
             if let Err(error) = delete_abandoned(&own).await {
                 tracing::warn!(%error, "abandoned accounts could not be looked up");
             }
+            if let Err(error) = prune(&own).await {
+                tracing::warn!(%error, "expired sessions and promised keys were not removed");
+            }
             tokio::select! {
                 () = own.tasks.requested() => return,
                 () = tokio::time::sleep(EVERY) => {}
             }
         }
     });
+}
+
+/// Removes refresh tokens past their end and keys that nobody came for, in small values.
+async fn prune(pds: &App) -> Result<(), StoreError> {
+    while pds.store.sessions.prune(pds.now_ms()).await? > 0 {}
+    pds.store
+        .accounts
+        .forget_reserved_keys(pds.now_ms() - RESERVED_KEY_MS)
+        .await
 }
 
 /// Deletes accounts that were deactivated with a date, or brought here and never activated.

@@ -259,6 +259,9 @@ pub trait AccountStore: Send + Sync {
         now_ms: i64,
     ) -> BoxFuture<'_, Result<ReservedKey, StoreError>>;
 
+    /// Forgets keys that were promised before `before_ms`.
+    fn forget_reserved_keys(&self, before_ms: i64) -> BoxFuture<'_, Result<(), StoreError>>;
+
     /// The signing key promised to `did`.
     fn reserved_key(&self, did: String) -> BoxFuture<'_, Result<Option<ReservedKey>, StoreError>>;
 }
@@ -398,6 +401,14 @@ impl AccountStore for SqliteAccounts {
                 account_change::reserve_key(db, &did, &offered, now_ms)?,
                 Vec::new(),
             ))
+        })
+    }
+
+    fn forget_reserved_keys(&self, before_ms: i64) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.write(move |db| {
+            db.prepare_cached("DELETE FROM reserved_key WHERE created_at_ms < ?1")?
+                .execute([before_ms])?;
+            Ok(((), Vec::new()))
         })
     }
 

@@ -5,11 +5,14 @@ mod tests;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use rochdale_service::sqlite::Database;
+use rochdale_service::sqlite::{Database, Transaction};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{StoreError, read_error, write_error};
 use crate::account::AccountId;
+
+/// Rows that one value removes.
+const PRUNED_AT_ONCE: i64 = 500;
 
 /// A session that begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,6 +113,9 @@ pub trait SessionStore: Send + Sync {
     /// Removes a refresh token and the used ones that still lead to it. Absent is fine.
     fn close(&self, jti: String) -> BoxFuture<'_, Result<(), StoreError>>;
 
+    /// Removes some expired tokens and answers how many; 0 when none is left.
+    fn prune(&self, now_ms: i64) -> BoxFuture<'_, Result<usize, StoreError>>;
+
     /// Adds an app password, unless its name is taken or there are `max` already.
     fn add_app_password(
         &self,
@@ -186,10 +192,31 @@ impl SessionStore for SqliteSessions {
 
     fn close(&self, jti: String) -> BoxFuture<'_, Result<(), StoreError>> {
         self.write(move |db| {
-            db.prepare_cached("DELETE FROM session WHERE jti = ?1 OR next_jti = ?1")?
-                .execute([jti])?;
+            db.prepare_cached("DELETE FROM session WHERE jti = ?1")?
+                .execute([&jti])?;
+            db.prepare_cached("DELETE FROM session WHERE next_jti = ?1")?
+                .execute([&jti])?;
             Ok(())
         })
+    }
+
+    fn prune(&self, now_ms: i64) -> BoxFuture<'_, Result<usize, StoreError>> {
+        let value = move |tx: &Transaction| -> Result<usize, StoreError> {
+            let gone = tx
+                .prepare_cached(
+                    "DELETE FROM session WHERE jti IN
+                         (SELECT jti FROM session WHERE expires_at_ms <= ?1 LIMIT ?2)",
+                )?
+                .execute(params![now_ms, PRUNED_AT_ONCE])?;
+            Ok(gone)
+        };
+        async move {
+            self.database
+                .write_background(value)
+                .await
+                .map_err(write_error)
+        }
+        .boxed()
     }
 
     fn add_app_password(

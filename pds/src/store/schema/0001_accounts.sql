@@ -30,6 +30,8 @@ CREATE TABLE session (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX session_account ON session (account);
+CREATE INDEX session_next ON session (next_jti) WHERE next_jti IS NOT NULL;
+CREATE INDEX session_expires ON session (expires_at_ms);
 
 CREATE TABLE app_password (
     account       INTEGER NOT NULL,

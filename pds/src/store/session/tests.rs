@@ -128,3 +128,20 @@ async fn an_app_password_keeps_its_kind_through_renewal_and_its_sessions_end_wit
         .await
         .unwrap();
 }
+
+#[tokio::test]
+async fn pruning_removes_expired_tokens_and_no_others() {
+    let fixture = Fixture::new();
+    let id = fixture.ada().await;
+    let sessions = &fixture.store.sessions;
+    let session = NewSession {
+        jti: "short".to_owned(),
+        expires_at_ms: NOW_MS,
+        app_password: None,
+    };
+    sessions.open(id, session).await.unwrap();
+    assert_eq!(sessions.prune(NOW_MS - 1).await.unwrap(), 0);
+    assert_eq!(sessions.prune(NOW_MS).await.unwrap(), 1);
+    assert_eq!(sessions.prune(NOW_MS).await.unwrap(), 0);
+    sessions.rotate(rotation(id, "first-ada", "n", NOW_MS)).await.unwrap();
+}
