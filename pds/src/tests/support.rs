@@ -207,7 +207,7 @@ impl Server {
     }
 
     /// Any request, answered with status, headers and bytes.
-    pub(super) async fn raw(&self, request: Request<Body>) -> (u16, http::HeaderMap, bytes::Bytes) {
+    pub(super) async fn raw(&self, request: Request<Body>) -> (u16, http::HeaderMap, Bytes) {
         let limits = StreamLimits {
             head_timeout_ms: 20_000,
             idle_timeout_ms: 20_000,
