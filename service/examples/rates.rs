@@ -20,6 +20,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use parking_lot::Mutex;
 use rochdale_service::clock::SystemClock;
 use rochdale_service::shutdown::Shutdown;
 use rochdale_service::sqlite::{Database, Migration, Options};
@@ -241,7 +242,8 @@ const EVENT_BYTES: usize = 3_000;
 #[derive(Default)]
 struct Seen {
     bytes: AtomicU64,
-    slowest_us: AtomicU64,
+    /// Microseconds from publishing to reading, of the first event of each read of one subscriber.
+    waits_us: Mutex<Vec<u64>>,
 }
 
 async fn start_stream(shutdown: &Shutdown) -> (Arc<Stream>, SocketAddr) {
@@ -297,8 +299,7 @@ async fn read_stream(address: SocketAddr, seen: Arc<Seen>, base: Instant, is_tim
                 let stamp = buffer.get(4..12).and_then(|bytes| bytes.try_into().ok());
                 let sent_us = u64::from_be_bytes(stamp.unwrap_or_default());
                 let now_us = u64::try_from(base.elapsed().as_micros()).unwrap_or(0);
-                seen.slowest_us
-                    .fetch_max(now_us.saturating_sub(sent_us), Ordering::Relaxed);
+                seen.waits_us.lock().push(now_us.saturating_sub(sent_us));
             }
         }
     });
@@ -338,7 +339,14 @@ async fn events(subscribers: u64) {
         started.elapsed(),
         cpu() - used,
     );
-    let slowest = Duration::from_micros(seen.slowest_us.load(Ordering::Relaxed));
-    println!("slowest first event of a read by the first subscriber: {slowest:.2?}");
+    let mut waits = std::mem::take(&mut *seen.waits_us.lock());
+    waits.sort_unstable();
+    for percent in [50, 99, 100] {
+        let at = (waits.len() * percent / 100).min(waits.len().saturating_sub(1));
+        println!(
+            "{percent} % of events arrived within {} us",
+            waits.get(at).unwrap_or(&0)
+        );
+    }
     shutdown.finish(Duration::from_secs(4)).await;
 }

@@ -1,8 +1,7 @@
-//! Configuration shared by all services.
+//! Configuration shared by all services, in three stages: raw, validated, composed.
 //!
-//! Three stages: the raw file with overrides from the
-//! environment and flags ([`load`]), values that each service validates, and composition. Secrets
-//! never show, and an error says what to write instead.
+//! The raw stage is the file with overrides from the environment and flags ([`load`]); the second is
+//! each service's. Secrets never show, and an error says what to write instead.
 
 mod key_file;
 mod load;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
-use metrics_exporter_prometheus::PrometheusBuilder;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 use tokio::net::TcpListener;
 
 use crate::shutdown::Shutdown;
@@ -16,6 +16,8 @@ use crate::xrpc::{ServeOptions, serve};
 const SECONDS: [f64; 12] = [
     0.000_1, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0,
 ];
+/// Buckets for numbers of values, such as those of one commit.
+const VALUES: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 /// How often old samples are folded away.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -51,6 +53,8 @@ pub async fn serve_metrics(
         |cause: metrics_exporter_prometheus::BuildError| ExporterError::Recorder(cause.to_string());
     let handle = PrometheusBuilder::new()
         .set_buckets(&SECONDS)
+        .map_err(recorder)?
+        .set_buckets_for_metric(Matcher::Suffix("_values".to_owned()), &VALUES)
         .map_err(recorder)?
         .install_recorder()
         .map_err(recorder)?;
