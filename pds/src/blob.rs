@@ -89,7 +89,9 @@ impl Blobs {
             due: parts.due,
             locks: (0..LOCKS).map(|_| Mutex::new(())).collect(),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
     }
 
     /// Largest blob, in bytes.
@@ -112,12 +114,20 @@ impl Blobs {
             .database
             .read_point(|conn| {
                 let row = store::get(conn, account, cid)?.filter(|row| row.permanent);
-                Ok(if store::takedown(conn, account, cid)?.is_some() { None } else { row })
+                Ok(if store::takedown(conn, account, cid)?.is_some() {
+                    None
+                } else {
+                    row
+                })
             })
             .map_err(read_error::<StoreError>)?;
         let Some(row) = row else { return Ok(None) };
         match tokio::fs::File::open(self.inner.disk.path(account, cid)).await {
-            Ok(file) => Ok(Some(OpenBlob { file, mime: row.mime, size: row.size })),
+            Ok(file) => Ok(Some(OpenBlob {
+                file,
+                mime: row.mime,
+                size: row.size,
+            })),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 tracing::error!(account = account.0, %cid, "the file of a blob is missing");
                 Ok(None)
@@ -212,7 +222,10 @@ impl Blobs {
 impl Inner {
     /// Keeps an upload and a removal of one file apart.
     async fn lock(&self, cid: &Cid) -> Option<MutexGuard<'_, ()>> {
-        let place = cid.digest().first().map_or(0, |byte| usize::from(*byte) % LOCKS);
+        let place = cid
+            .digest()
+            .first()
+            .map_or(0, |byte| usize::from(*byte) % LOCKS);
         match self.locks.get(place) {
             Some(lock) => Some(lock.lock().await),
             None => None,

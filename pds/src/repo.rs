@@ -70,9 +70,9 @@ use tokio::sync::{Notify, Semaphore};
 
 pub use batch::{Batch, Intent, NewRecord, OPERATIONS_MAX, RecordError, Write};
 pub use export::{Export, ExportError};
-pub use proof::RepoStatus;
 pub use genesis::{CLOCK_ID, InitialRepo, genesis};
 pub use import::ImportError;
+pub use proof::RepoStatus;
 
 use crate::keys::{KeyError, Keyring};
 use crate::store::repo::ApplyError;
@@ -97,7 +97,9 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { tree_bytes: 64 << 20 }
+        Self {
+            tree_bytes: 64 << 20,
+        }
     }
 }
 
@@ -284,7 +286,9 @@ impl Repos {
             clock_id: u16::from_le_bytes(random()) % 1024,
             last_key: AtomicU64::new(0),
         };
-        Self { inner: Arc::new(inner) }
+        Self {
+            inner: Arc::new(inner),
+        }
     }
 
     /// Told when blob files have become due for removal.
@@ -310,7 +314,9 @@ impl Inner {
         let now = self.clock.now_us();
         let before = self
             .last_key
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(now.max(last + 1)))
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| {
+                Some(now.max(last + 1))
+            })
             .unwrap_or(now);
         Tid::next(None, now.max(before + 1), self.clock_id)
     }

@@ -71,7 +71,10 @@ impl Sequencer {
             .await
             .map_err(write_error::<StoreError>)?;
         let log = Log::open(&parts.database)?;
-        let options = Options { name: "firehose", ..Options::default() };
+        let options = Options {
+            name: "firehose",
+            ..Options::default()
+        };
         let stream = Stream::new(Arc::new(log.clone()), XrpcV0, options, parts.tasks.clone());
         Ok(Self {
             database: parts.database,
@@ -128,8 +131,10 @@ impl Sequencer {
         let kept_us = u64::try_from(self.backfill.as_micros()).unwrap_or(u64::MAX);
         let before_us = self.clock.now_us().saturating_sub(kept_us);
         loop {
-            let written: u64 =
-                self.database.read_point(node::checkpoint).map_err(read_error::<StoreError>)?;
+            let written: u64 = self
+                .database
+                .read_point(node::checkpoint)
+                .map_err(read_error::<StoreError>)?;
             let gone = self
                 .database
                 .write_background(move |tx| event::trim(tx, before_us, written))

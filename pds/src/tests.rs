@@ -2,8 +2,8 @@
 
 mod accounts;
 mod blobs;
-mod records;
 mod moving;
+mod records;
 mod sessions;
 mod support;
 mod sync;

@@ -19,8 +19,11 @@ use crate::app::Pds;
 
 const PLAIN: Limits = Limits::DEFAULT;
 const WRITE: Limits = Limits::body(1_000_000);
-const UPLOAD: Limits = Limits::body(1 << 30)
-    .per_ip(&[Budget { name: "upload-blob-day", points: 10_000, seconds: 86_400 }]);
+const UPLOAD: Limits = Limits::body(1 << 30).per_ip(&[Budget {
+    name: "upload-blob-day",
+    points: 10_000,
+    seconds: 86_400,
+}]);
 const IMPORT: Limits = Limits::body(16 << 30);
 
 #[rustfmt::skip]

@@ -17,8 +17,11 @@ use rochdale_service::xrpc::{Budget, Limits, Method, method};
 use crate::app::Pds;
 
 const PLAIN: Limits = Limits::DEFAULT;
-const EXPORT: Limits =
-    PLAIN.outside_global().per_ip(&[Budget { name: "get-repo", points: 6_000, seconds: 300 }]);
+const EXPORT: Limits = PLAIN.outside_global().per_ip(&[Budget {
+    name: "get-repo",
+    points: 6_000,
+    seconds: 300,
+}]);
 
 #[rustfmt::skip]
 pub(super) fn rows() -> Vec<Method<Pds>> {

@@ -48,13 +48,17 @@ impl Disk {
     }
 
     fn account(&self, account: AccountId) -> PathBuf {
-        self.folder.join(format!("{:02x}", account.0 & 0xff)).join(account.0.to_string())
+        self.folder
+            .join(format!("{:02x}", account.0 & 0xff))
+            .join(account.0.to_string())
     }
 
     /// A name for an upload under way.
     pub(super) fn temporary(&self) -> TemporaryFile {
         let name = data_encoding::HEXLOWER.encode(&random::<16>());
-        TemporaryFile { path: self.folder.join("temp").join(name) }
+        TemporaryFile {
+            path: self.folder.join("temp").join(name),
+        }
     }
 
     /// Moves a written and synced file to its place; durable on return.

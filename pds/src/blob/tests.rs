@@ -70,18 +70,32 @@ async fn a_blob_is_served_from_its_first_reference_to_its_last() {
     let blob = upload(&blobs, &ada, b"hello").await;
     assert_eq!(blob.cid, Cid::raw(b"hello"));
     upload(&blobs, &ben, b"hello").await;
-    assert_eq!(content(&blobs, &ada, &blob.cid).await, None, "nobody refers to it yet");
+    assert_eq!(
+        content(&blobs, &ada, &blob.cid).await,
+        None,
+        "nobody refers to it yet"
+    );
 
     rig.write(&ada, post("one", &blob)).await.unwrap();
     rig.write(&ada, post("two", &blob)).await.unwrap();
     rig.write(&ben, post("one", &blob)).await.unwrap();
     assert_eq!(content(&blobs, &ada, &blob.cid).await.unwrap(), b"hello");
-    assert_eq!(blobs.list(ada.id, None, None, 10).await.unwrap(), [blob.cid]);
+    assert_eq!(
+        blobs.list(ada.id, None, None, 10).await.unwrap(),
+        [blob.cid]
+    );
 
-    rig.write(&ada, intent(&note_path("one"), Intent::Delete)).await.unwrap();
+    rig.write(&ada, intent(&note_path("one"), Intent::Delete))
+        .await
+        .unwrap();
     blobs.sweep().await.unwrap();
-    assert!(content(&blobs, &ada, &blob.cid).await.is_some(), "two still refers to it");
-    rig.write(&ada, put(&note_path("two"), "no file")).await.unwrap();
+    assert!(
+        content(&blobs, &ada, &blob.cid).await.is_some(),
+        "two still refers to it"
+    );
+    rig.write(&ada, put(&note_path("two"), "no file"))
+        .await
+        .unwrap();
     assert_eq!(content(&blobs, &ada, &blob.cid).await, None);
     blobs.sweep().await.unwrap();
     assert_eq!(files(&rig), 1, "the other account's copy stays");
@@ -103,10 +117,22 @@ async fn references_that_do_not_fit_the_stored_blob_are_refused_by_name() {
             }
         }
     };
-    let size = BlobRef { size: 6, ..blob.clone() };
-    assert!(matches!(refused(ada.clone(), size).await, ApplyError::BlobSize { .. }));
-    let mime = BlobRef { mime: "image/png".to_owned(), ..blob.clone() };
-    assert!(matches!(refused(ada.clone(), mime).await, ApplyError::BlobMime { .. }));
+    let size = BlobRef {
+        size: 6,
+        ..blob.clone()
+    };
+    assert!(matches!(
+        refused(ada.clone(), size).await,
+        ApplyError::BlobSize { .. }
+    ));
+    let mime = BlobRef {
+        mime: "image/png".to_owned(),
+        ..blob.clone()
+    };
+    assert!(matches!(
+        refused(ada.clone(), mime).await,
+        ApplyError::BlobMime { .. }
+    ));
     let other = refused(ben.clone(), blob.clone()).await;
     assert!(matches!(other, ApplyError::BlobNotFound { .. }));
     assert!(rig.table(&ada).await.is_empty());
@@ -118,14 +144,34 @@ async fn uploads_that_break_a_rule_or_break_off_leave_no_file() {
     let rig = Rig::start().await;
     let blobs = blobs(&rig);
     let piece = || Ok::<_, String>(Bytes::from(vec![0; 400]));
-    let large = blobs.receive(None, None, stream::iter([piece(), piece(), piece()])).await;
-    assert!(matches!(large, Err(UploadError::TooLarge { limit_bytes: LIMIT })));
-    let announced = blobs.receive(None, Some(LIMIT + 1), stream::pending::<Result<_, String>>());
+    let large = blobs
+        .receive(None, None, stream::iter([piece(), piece(), piece()]))
+        .await;
+    assert!(matches!(
+        large,
+        Err(UploadError::TooLarge { limit_bytes: LIMIT })
+    ));
+    let announced = blobs.receive(
+        None,
+        Some(LIMIT + 1),
+        stream::pending::<Result<_, String>>(),
+    );
     assert!(matches!(announced.await, Err(UploadError::TooLarge { .. })));
-    let short = blobs.receive(None, Some(401), stream::iter([piece()])).await;
-    assert!(matches!(short, Err(UploadError::Length { received: 400, announced: 401 })));
+    let short = blobs
+        .receive(None, Some(401), stream::iter([piece()]))
+        .await;
+    assert!(matches!(
+        short,
+        Err(UploadError::Length {
+            received: 400,
+            announced: 401
+        })
+    ));
     let broken = stream::iter([piece(), Err("reset".to_owned())]);
-    assert!(matches!(blobs.receive(None, None, broken).await, Err(UploadError::Body(_))));
+    assert!(matches!(
+        blobs.receive(None, None, broken).await,
+        Err(UploadError::Body(_))
+    ));
     let exact = stream::iter([piece(), piece(), Ok(Bytes::from(vec![0; 200]))]);
     assert!(blobs.receive(None, Some(LIMIT), exact).await.is_ok());
     assert_eq!(files(&rig), 0);
@@ -146,7 +192,10 @@ async fn uploads_nobody_refers_to_go_after_their_time_and_used_ones_stay() {
     blobs.sweep().await.unwrap();
     assert_eq!(files(&rig), 1);
     let refused = rig.write(&ada, post("two", &unused)).await;
-    assert!(matches!(refused, Err(WriteError::Refused(ApplyError::BlobNotFound { .. }))));
+    assert!(matches!(
+        refused,
+        Err(WriteError::Refused(ApplyError::BlobNotFound { .. }))
+    ));
     upload(&blobs, &ada, b"unused").await;
     rig.write(&ada, post("two", &unused)).await.unwrap();
     assert_eq!(content(&blobs, &ada, &unused.cid).await.unwrap(), b"unused");
@@ -159,13 +208,22 @@ async fn a_hidden_blob_is_not_served_not_referred_to_and_not_taken_again() {
     let ada = rig.member("ada").await;
     let blob = upload(&blobs, &ada, b"hello").await;
     rig.write(&ada, post("one", &blob)).await.unwrap();
-    blobs.set_takedown(ada.id, &blob.cid, Some("case 1".to_owned())).await.unwrap();
+    blobs
+        .set_takedown(ada.id, &blob.cid, Some("case 1".to_owned()))
+        .await
+        .unwrap();
     assert_eq!(content(&blobs, &ada, &blob.cid).await, None);
     let refused = rig.write(&ada, post("two", &blob)).await;
-    assert!(matches!(refused, Err(WriteError::Refused(ApplyError::BlobNotFound { .. }))));
+    assert!(matches!(
+        refused,
+        Err(WriteError::Refused(ApplyError::BlobNotFound { .. }))
+    ));
     let body = stream::iter([Ok::<_, String>(Bytes::from_static(b"hello"))]);
     let received = blobs.receive(None, None, body).await.unwrap();
-    assert!(matches!(blobs.settle(ada.id, received).await, Err(UploadError::TakenDown)));
+    assert!(matches!(
+        blobs.settle(ada.id, received).await,
+        Err(UploadError::TakenDown)
+    ));
     blobs.set_takedown(ada.id, &blob.cid, None).await.unwrap();
     assert_eq!(content(&blobs, &ada, &blob.cid).await.unwrap(), b"hello");
 }

@@ -101,11 +101,19 @@ impl Blobs {
         }
         out.write_all(&pending).await?;
         if let Some(announced) = announced.filter(|bytes| *bytes != size) {
-            return Err(UploadError::Length { received: size, announced });
+            return Err(UploadError::Length {
+                received: size,
+                announced,
+            });
         }
         out.sync_all().await?;
         let cid = Cid::from_digest(Codec::Raw, hash.finalize().into());
-        Ok(Received { file, cid, mime: kind(&head, declared_type), size })
+        Ok(Received {
+            file,
+            cid,
+            mime: kind(&head, declared_type),
+            size,
+        })
     }
 
     /// Makes a received body a blob of `account`: durable on return, visible once a record
@@ -124,17 +132,20 @@ impl Blobs {
             // Nobody may be waiting any more: the blob is stored all the same.
             let _gone = answer.send(inner.settle(account, received).await);
         });
-        answered.await.map_err(|_| io::Error::other("the upload's task ended"))?
+        answered
+            .await
+            .map_err(|_| io::Error::other("the upload's task ended"))?
     }
 }
 
 impl Inner {
-    async fn settle(
-        &self,
-        account: AccountId,
-        received: Received,
-    ) -> Result<BlobRef, UploadError> {
-        let Received { file, cid, mime, size } = received;
+    async fn settle(&self, account: AccountId, received: Received) -> Result<BlobRef, UploadError> {
+        let Received {
+            file,
+            cid,
+            mime,
+            size,
+        } = received;
         let hidden: Option<String> = self
             .database
             .read_point(|conn| store::takedown(conn, account, &cid))
@@ -157,7 +168,11 @@ impl Inner {
             .write(move |tx| store::insert(tx, account, &cid, &mime, size, now_ms))
             .await
             .map_err(write_error::<StoreError>)?;
-        Ok(BlobRef { cid, mime: row.mime, size: row.size })
+        Ok(BlobRef {
+            cid,
+            mime: row.mime,
+            size: row.size,
+        })
     }
 }
 
@@ -167,11 +182,20 @@ fn kind(head: &[u8], declared: Option<&str>) -> String {
         return found.mime_type().to_owned();
     }
     let declared = declared.unwrap_or_default();
-    let essence = declared.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let essence = declared
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
     let sound = essence.len() <= 255
         && essence.bytes().all(|byte| byte.is_ascii_graphic())
         && matches!(essence.split_once('/'), Some((kind, sub)) if !kind.is_empty() && !sub.is_empty());
-    if sound && !essence.contains('*') { essence } else { UNKNOWN_TYPE.to_owned() }
+    if sound && !essence.contains('*') {
+        essence
+    } else {
+        UNKNOWN_TYPE.to_owned()
+    }
 }
 
 #[cfg(test)]
@@ -182,7 +206,10 @@ mod tests {
     fn the_bytes_decide_the_type_and_the_declaration_helps_when_they_do_not() {
         let png = [0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a, 0, 0, 0, 0];
         assert_eq!(kind(&png, Some("text/plain")), "image/png");
-        assert_eq!(kind(b"hello", Some("Text/Plain; charset=utf-8")), "text/plain");
+        assert_eq!(
+            kind(b"hello", Some("Text/Plain; charset=utf-8")),
+            "text/plain"
+        );
         assert_eq!(kind(b"hello", None), UNKNOWN_TYPE);
         for bad in ["image", "/", "a/", "*/*", "a b/c", ""] {
             assert_eq!(kind(b"hello", Some(bad)), UNKNOWN_TYPE, "{bad}");

@@ -97,7 +97,12 @@ impl NewRecord {
             return Err(RecordError::TooLarge { bytes: bytes.len() });
         }
         let traits = RecordTraits::of(collection, &bytes).ok_or(RecordError::NotAnObject)?;
-        Ok(Self { cid, bytes, blobs: traits.blobs, subject: traits.subject })
+        Ok(Self {
+            cid,
+            bytes,
+            blobs: traits.blobs,
+            subject: traits.subject,
+        })
     }
 }
 
@@ -115,7 +120,10 @@ impl RecordTraits {
     pub(super) fn of(collection: &Nsid, block: &[u8]) -> Option<Self> {
         let value = cbor::decode(block).ok()?;
         value.as_map()?;
-        Some(Self { blobs: distinct(blob::find(&value)), subject: subject(collection, &value) })
+        Some(Self {
+            blobs: distinct(blob::find(&value)),
+            subject: subject(collection, &value),
+        })
     }
 }
 
@@ -177,7 +185,10 @@ impl Batch {
     /// A batch of one.
     #[must_use]
     pub fn one(write: Write) -> Self {
-        Self { writes: vec![write], ..Self::default() }
+        Self {
+            writes: vec![write],
+            ..Self::default()
+        }
     }
 }
 
@@ -193,7 +204,10 @@ mod tests {
     #[test]
     fn a_missing_type_is_filled_and_gives_the_same_cid_as_a_given_one() {
         let filled = parse("com.example.note", r#"{"text":"x"}"#).unwrap();
-        let given = parse("com.example.note", r#"{"text":"x","$type":"com.example.note"}"#);
+        let given = parse(
+            "com.example.note",
+            r#"{"text":"x","$type":"com.example.note"}"#,
+        );
         assert_eq!(filled.cid, given.unwrap().cid);
     }
 
@@ -216,6 +230,11 @@ mod tests {
         assert!(like("at://a/b/c").is_some());
         assert_eq!(like("at://a/b/c"), like("at://a/b/c"));
         assert_ne!(like("at://a/b/c"), like("at://a/b/d"));
-        assert!(parse("com.example.note", r#"{"subject":"did:x:y"}"#).unwrap().subject.is_none());
+        assert!(
+            parse("com.example.note", r#"{"subject":"did:x:y"}"#)
+                .unwrap()
+                .subject
+                .is_none()
+        );
     }
 }

@@ -113,12 +113,18 @@ impl Repos {
         since: Option<Tid>,
     ) -> Result<Export, WriteError> {
         let inner = Arc::clone(&self.inner);
-        let permit =
-            Arc::clone(&inner.exports).try_acquire_owned().map_err(|_| WriteError::Busy)?;
+        let permit = Arc::clone(&inner.exports)
+            .try_acquire_owned()
+            .map_err(|_| WriteError::Busy)?;
         let pinned = inner.pin(account).await?;
         let head = pinned.head.clone();
         let (sender, pieces) = mpsc::channel(PIECES_WAITING);
-        let task = Producer { inner, pinned, sender, _permit: permit };
+        let task = Producer {
+            inner,
+            pinned,
+            sender,
+            _permit: permit,
+        };
         self.inner.tasks.spawn("repo-export", task.run(since));
         Ok(Export { head, pieces })
     }
@@ -188,6 +194,9 @@ impl Producer {
 
     /// False when the client is gone or stalls.
     async fn send(&self, piece: Result<Bytes, ExportError>) -> bool {
-        matches!(tokio::time::timeout(STALL, self.sender.send(piece)).await, Ok(Ok(())))
+        matches!(
+            tokio::time::timeout(STALL, self.sender.send(piece)).await,
+            Ok(Ok(()))
+        )
     }
 }

@@ -64,12 +64,17 @@ impl Inner {
         self.bytes_since_flush.store(0, Ordering::Relaxed);
         // Nodes enter memory on the writer thread before its next commit, so after this value
         // every event up to `through` has its nodes in memory or in the store.
-        let through =
-            self.database.write_background(|tx| event::last_seq(tx)).await.map_err(write_error)?;
+        let through = self
+            .database
+            .write_background(|tx| event::last_seq(tx))
+            .await
+            .map_err(write_error)?;
         let mut shared: Vec<(Arc<Slot>, Arc<Flush>)> = Vec::new();
         let mut shared_nodes = 0;
         for slot in self.slots.all() {
-            let Some(flush) = slot.nodes.lock().take_flush(slot.account) else { continue };
+            let Some(flush) = slot.nodes.lock().take_flush(slot.account) else {
+                continue;
+            };
             let size = flush.added.len() + flush.deleted.len();
             if size > NODES_PER_VALUE {
                 self.write_large(&slot, flush).await?;
@@ -85,8 +90,10 @@ impl Inner {
         if !shared.is_empty() {
             self.write_shared(shared).await?;
         }
-        let before: u64 =
-            self.database.read_point(node::checkpoint).map_err(read_error)?;
+        let before: u64 = self
+            .database
+            .read_point(node::checkpoint)
+            .map_err(read_error)?;
         if before < through {
             self.database
                 .write_background(move |tx| node::set_checkpoint(tx, through))
@@ -138,7 +145,10 @@ impl Inner {
                 .map_err(write_error)?;
         }
         let marked = Arc::clone(flush);
-        self.database.write_background(move |tx| mark(tx, &marked)).await.map_err(write_error)?;
+        self.database
+            .write_background(move |tx| mark(tx, &marked))
+            .await
+            .map_err(write_error)?;
         for part in flush.deleted.chunks(NODES_PER_VALUE) {
             let (flush, part) = (Arc::clone(flush), part.to_vec());
             self.database

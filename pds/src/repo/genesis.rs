@@ -35,7 +35,12 @@ impl InitialRepo {
     /// The commit as a head.
     #[must_use]
     pub fn head(&self) -> Head {
-        Head { cid: self.commit, rev: self.rev, data: self.data, block: self.block.clone() }
+        Head {
+            cid: self.commit,
+            rev: self.rev,
+            data: self.data,
+            block: self.block.clone(),
+        }
     }
 }
 
@@ -47,5 +52,11 @@ pub fn genesis(did: &Did, key: &SigningKey, rev: Tid) -> InitialRepo {
     let mut car = car::Writer::new(&[head.cid]);
     car.block(&head.cid, &head.block).block(&data, EMPTY_NODE);
     let blocks = car.into_bytes().into();
-    InitialRepo { commit: head.cid, block: head.block, rev, data, blocks }
+    InitialRepo {
+        commit: head.cid,
+        block: head.block,
+        rev,
+        data,
+        blocks,
+    }
 }

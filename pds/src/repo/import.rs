@@ -134,7 +134,12 @@ impl Repos {
         limit_bytes: u64,
         mut body: impl Stream<Item = Result<bytes::Bytes, E>> + Unpin,
     ) -> Result<CommitMeta, ImportError> {
-        let folder = self.inner.database.path().parent().map(std::path::Path::to_owned);
+        let folder = self
+            .inner
+            .database
+            .path()
+            .parent()
+            .map(std::path::Path::to_owned);
         let mut writer = Writer::create(folder.as_deref(), limit_bytes)?;
         while let Some(piece) = body.next().await {
             let piece = piece.map_err(|error| ImportError::Body(error.to_string()))?;
@@ -244,7 +249,10 @@ impl Inner {
             event,
         };
         let id = account.id;
-        let next = Open { tree: Tree::load(root), head };
+        let next = Open {
+            tree: Tree::load(root),
+            head,
+        };
         let first = move |tx: &rusqlite::Connection| {
             node::mark_complete(tx, id, rev, &root)?;
             store::end_import(tx, id)?;
@@ -282,7 +290,10 @@ impl BlockSource for Both<'_> {
 
 impl Import {
     fn shelf(&self) -> Shelf<'_> {
-        Shelf { database: &self.inner.database, slot: &self.slot }
+        Shelf {
+            database: &self.inner.database,
+            slot: &self.slot,
+        }
     }
 
     /// Calls `each` with every record that differs, checked, until it answers false.
@@ -290,7 +301,10 @@ impl Import {
         &self,
         mut each: impl FnMut(RecordChange) -> Result<bool, ImportError>,
     ) -> Result<(), ImportError> {
-        let source = Both { staged: &self.staged, shelf: self.shelf() };
+        let source = Both {
+            staged: &self.staged,
+            shelf: self.shelf(),
+        };
         let (before, after) = (Tree::load(self.head.data), Tree::load(self.commit.data));
         for difference in before.diff(&source, &after) {
             if !each(self.change(difference?)?)? {
@@ -302,8 +316,9 @@ impl Import {
 
     fn change(&self, difference: Change) -> Result<RecordChange, ImportError> {
         let key = String::from_utf8_lossy(&difference.key).into_owned();
-        let path: RecordPath =
-            key.parse().map_err(|_| ImportError::Path { key: key.clone() })?;
+        let path: RecordPath = key
+            .parse()
+            .map_err(|_| ImportError::Path { key: key.clone() })?;
         let (action, new) = match (&difference.before, difference.after) {
             (None, Some(new)) => (Action::Create, Some(new)),
             (Some(_), Some(new)) => (Action::Update, Some(new)),
@@ -331,7 +346,9 @@ impl Import {
         let subject = record.as_ref().and_then(|record| record.subject);
         Ok(RecordChange {
             action,
-            blobs: record.as_ref().map_or_else(Vec::new, |record| record.blobs.clone()),
+            blobs: record
+                .as_ref()
+                .map_or_else(Vec::new, |record| record.blobs.clone()),
             block: record.map(|record| (record.cid, record.bytes)),
             path,
             blobs_before: old.blobs.iter().map(|blob| blob.cid).collect(),
@@ -363,7 +380,10 @@ impl Import {
             let write = RepoWrite {
                 account: self.account.id,
                 expects: self.head.cid,
-                head: Head { rev: self.rev, ..self.head.clone() },
+                head: Head {
+                    rev: self.rev,
+                    ..self.head.clone()
+                },
                 changes,
                 blob_rule: BlobRule::MayFollow,
                 account_rule: AccountRule::Any,

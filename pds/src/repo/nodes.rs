@@ -95,7 +95,11 @@ impl Nodes {
     pub(super) fn get(&self, cid: &Cid) -> Option<(Tid, Bytes)> {
         self.added
             .get(cid)
-            .or_else(|| self.flushing.as_ref().and_then(|flush| flush.added.get(cid)))
+            .or_else(|| {
+                self.flushing
+                    .as_ref()
+                    .and_then(|flush| flush.added.get(cid))
+            })
             .map(|node| (node.rev, node.bytes.clone()))
             .or_else(|| self.kept_nodes.get(cid).cloned())
     }
@@ -149,7 +153,8 @@ impl Nodes {
     /// Which tree stored nodes and these together are complete for, when that is not just what
     /// the store says.
     pub(super) fn reaches(&self) -> Option<(Tid, Cid)> {
-        self.reaches.or_else(|| self.flushing.as_ref().and_then(|flush| flush.mark))
+        self.reaches
+            .or_else(|| self.flushing.as_ref().and_then(|flush| flush.mark))
     }
 
     /// Takes what is to be written now; nothing when all is written or a batch is on its way.
@@ -158,9 +163,18 @@ impl Nodes {
         if self.flushing.is_some() || (self.reaches.is_none() && !due) {
             return None;
         }
-        let deleted = if due { self.deleted.drain().collect() } else { Vec::new() };
+        let deleted = if due {
+            self.deleted.drain().collect()
+        } else {
+            Vec::new()
+        };
         let added = std::mem::take(&mut self.added);
-        let flush = Arc::new(Flush { account, added, deleted, mark: self.reaches.take() });
+        let flush = Arc::new(Flush {
+            account,
+            added,
+            deleted,
+            mark: self.reaches.take(),
+        });
         self.flushing = Some(Arc::clone(&flush));
         Some(flush)
     }
@@ -172,7 +186,9 @@ impl Nodes {
 
     /// The batch was not stored: its nodes are to be written again.
     pub(super) fn flush_failed(&mut self) {
-        let Some(flush) = self.flushing.take() else { return };
+        let Some(flush) = self.flushing.take() else {
+            return;
+        };
         for (cid, node) in &flush.added {
             if !self.deleted.contains(cid) && !self.added.contains_key(cid) {
                 self.added.insert(*cid, node.clone());
@@ -191,16 +207,25 @@ impl Nodes {
     /// Forgets everything: the stored nodes were rebuilt, or the repository is gone.
     pub(super) fn reset(&mut self) {
         let pins = self.pins;
-        *self = Self { pins, broken: pins > 0, ..Self::default() };
+        *self = Self {
+            pins,
+            broken: pins > 0,
+            ..Self::default()
+        };
     }
 
     /// Nothing to write, nothing on its way, nobody reading.
     pub(super) fn is_idle(&self) -> bool {
-        self.reaches.is_none() && self.flushing.is_none() && self.pins == 0 && self.deleted.is_empty()
+        self.reaches.is_none()
+            && self.flushing.is_none()
+            && self.pins == 0
+            && self.deleted.is_empty()
     }
 
     fn is_flushing(&self, cid: &Cid) -> bool {
-        self.flushing.as_ref().is_some_and(|flush| flush.added.contains_key(cid))
+        self.flushing
+            .as_ref()
+            .is_some_and(|flush| flush.added.contains_key(cid))
     }
 }
 

@@ -63,7 +63,9 @@ pub(super) fn plan(
         return Err(WriteError::CommitSwap { present: head.cid });
     }
     if batch.writes.len() > OPERATIONS_MAX {
-        return Err(WriteError::TooManyWrites { writes: batch.writes.len() });
+        return Err(WriteError::TooManyWrites {
+            writes: batch.writes.len(),
+        });
     }
     let mut work = Work {
         tree: tree.clone(),
@@ -99,7 +101,10 @@ impl<S: Source> Work<'_, S> {
         if let Some(wanted) = write.swap_record {
             let present = self.present(&key)?;
             if present != wanted {
-                return Err(WriteError::RecordSwap { path: path.clone(), present });
+                return Err(WriteError::RecordSwap {
+                    path: path.clone(),
+                    present,
+                });
             }
         }
         match &write.intent {
@@ -143,14 +148,22 @@ impl<S: Source> Work<'_, S> {
     }
 
     fn remove_same_subject(&mut self, write: &Write) -> Result<(), WriteError> {
-        let Intent::Create(NewRecord { subject: Some(subject), .. }) = &write.intent else {
+        let Intent::Create(NewRecord {
+            subject: Some(subject),
+            ..
+        }) = &write.intent
+        else {
             return Ok(());
         };
         let collection = &write.path.collection;
         for rkey in self.source.pointing_at(collection, subject)? {
             let path = RecordPath::new(collection.clone(), rkey);
             if path != write.path {
-                self.apply(&Write { path, intent: Intent::Ensure, swap_record: None })?;
+                self.apply(&Write {
+                    path,
+                    intent: Intent::Ensure,
+                    swap_record: None,
+                })?;
             }
         }
         Ok(())
@@ -165,7 +178,10 @@ impl<S: Source> Work<'_, S> {
     ) -> Result<(), WriteError> {
         let mut old = RecordTraits::default();
         if let Some(cid) = before {
-            let block = self.source.record(path)?.ok_or(StoreError::corrupt("record"))?;
+            let block = self
+                .source
+                .record(path)?
+                .ok_or(StoreError::corrupt("record"))?;
             old = RecordTraits::of(&path.collection, &block).unwrap_or_default();
             self.replaced.push((cid, block));
         }
@@ -186,12 +202,22 @@ impl<S: Source> Work<'_, S> {
         if self.changes.is_empty() {
             return Ok(None);
         }
-        let keys: Vec<String> = self.changes.iter().map(|(c, _)| c.path.to_string()).collect();
+        let keys: Vec<String> = self
+            .changes
+            .iter()
+            .map(|(c, _)| c.path.to_string())
+            .collect();
         let keys: Vec<&[u8]> = keys.iter().map(String::as_bytes).collect();
         let mut proof = self.tree.proof(self.source, &keys)?;
         let delta = self.tree.commit_nodes();
         let proven: HashSet<Cid> = proof.iter().map(|(cid, _)| *cid).collect();
-        proof.extend(delta.added.iter().filter(|(cid, _)| !proven.contains(cid)).cloned());
+        proof.extend(
+            delta
+                .added
+                .iter()
+                .filter(|(cid, _)| !proven.contains(cid))
+                .cloned(),
+        );
         let ops = self.changes.iter().map(|(change, before)| RepoOp {
             action: change.action,
             path: change.path.clone(),

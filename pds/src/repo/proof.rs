@@ -39,7 +39,10 @@ impl Repos {
     /// # Errors
     /// When the store fails.
     pub fn head(&self, account: AccountId) -> Result<Option<Head>, StoreError> {
-        self.inner.database.read_point(|conn| store::head(conn, account)).map_err(read_error)
+        self.inner
+            .database
+            .read_point(|conn| store::head(conn, account))
+            .map_err(read_error)
     }
 
     /// Counts for the account's owner.
@@ -51,12 +54,20 @@ impl Repos {
             .inner
             .database
             .read(move |conn| {
-                let Some(head) = store::head(conn, account)? else { return Ok(None) };
+                let Some(head) = store::head(conn, account)? else {
+                    return Ok(None);
+                };
                 let records = record::count(conn, account)?;
                 let nodes = node::count(conn, account)?.max(1);
                 let (expected_blobs, imported_blobs) = blob::counts(conn, account)?;
                 let blocks = records + nodes + 1;
-                Ok(Some(RepoStatus { head, blocks, records, expected_blobs, imported_blobs }))
+                Ok(Some(RepoStatus {
+                    head,
+                    blocks,
+                    records,
+                    expected_blobs,
+                    imported_blobs,
+                }))
             })
             .await
             .map_err(read_error::<StoreError>)?;
@@ -74,10 +85,15 @@ impl Repos {
     ) -> Result<Vec<u8>, WriteError> {
         let pinned = self.inner.pin(account).await?;
         let key = path.to_string();
-        let shelf = Shelf { database: &self.inner.database, slot: &pinned.slot };
+        let shelf = Shelf {
+            database: &self.inner.database,
+            slot: &pinned.slot,
+        };
         let mut tree = Tree::load(pinned.head.data);
         let nodes = tree.path_to(&shelf, key.as_bytes())?;
-        let leaf = tree.get(&shelf, key.as_bytes())?.and_then(|link| link.as_cid());
+        let leaf = tree
+            .get(&shelf, key.as_bytes())?
+            .and_then(|link| link.as_cid());
         let mut file = car::Writer::new(&[pinned.head.cid]);
         file.block(&pinned.head.cid, &pinned.head.block);
         for (cid, block) in &nodes {
@@ -92,7 +108,9 @@ impl Repos {
                 .filter(|record| record.cid == cid)
                 .map(|record| record.value);
             let kept = || pinned.slot.nodes.lock().kept_record(&cid);
-            let block = stored.or_else(kept).ok_or_else(|| StoreError::corrupt("record"))?;
+            let block = stored
+                .or_else(kept)
+                .ok_or_else(|| StoreError::corrupt("record"))?;
             file.block(&cid, &block);
         }
         Ok(file.into_bytes())
@@ -109,7 +127,10 @@ impl Repos {
         cids: &[Cid],
     ) -> Result<HashMap<Cid, Bytes>, WriteError> {
         let pinned = self.inner.pin(account).await?;
-        let shelf = Shelf { database: &self.inner.database, slot: &pinned.slot };
+        let shelf = Shelf {
+            database: &self.inner.database,
+            slot: &pinned.slot,
+        };
         let (mut found, mut wanted) = (HashMap::new(), HashSet::new());
         for cid in cids {
             if *cid == pinned.head.cid {
@@ -249,7 +270,11 @@ impl Inner {
         wanted: HashSet<Cid>,
         found: &mut HashMap<Cid, Bytes>,
     ) -> Result<(), WriteError> {
-        let _one_of_few = self.searches.acquire().await.map_err(|_| WriteError::Busy)?;
+        let _one_of_few = self
+            .searches
+            .acquire()
+            .await
+            .map_err(|_| WriteError::Busy)?;
         let collections = self
             .database
             .read(move |conn| record::collections(conn, account))

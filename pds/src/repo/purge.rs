@@ -19,8 +19,12 @@ impl Repos {
     /// When the store fails; the rest is left to the next call.
     pub async fn purge(&self) -> Result<(), StoreError> {
         loop {
-            let next: Option<Purge> =
-                self.inner.database.read(purge::next).await.map_err(read_error)?;
+            let next: Option<Purge> = self
+                .inner
+                .database
+                .read(purge::next)
+                .await
+                .map_err(read_error)?;
             match next {
                 Some(job) => self.inner.purge_account(job).await?,
                 None => return Ok(()),

@@ -24,8 +24,16 @@ impl Inner {
     ///
     /// # Errors
     /// `Closed` when the records do not lead to the head; the repository stays closed then.
-    pub(super) async fn rebuild(&self, slot: &Arc<Slot>, turn: &mut Turn) -> Result<(), WriteError> {
-        let _one_of_few = self.rebuilds.acquire().await.map_err(|_| WriteError::Busy)?;
+    pub(super) async fn rebuild(
+        &self,
+        slot: &Arc<Slot>,
+        turn: &mut Turn,
+    ) -> Result<(), WriteError> {
+        let _one_of_few = self
+            .rebuilds
+            .acquire()
+            .await
+            .map_err(|_| WriteError::Busy)?;
         let account = slot.account;
         let head = self.stored_head(account)?;
         tracing::warn!(account = account.0, head = %head.cid, "rebuilding a tree from its records");
@@ -48,7 +56,10 @@ impl Inner {
             .write_background(move |tx| node::mark_complete(tx, account, rev, &root))
             .await
             .map_err(write_error::<StoreError>)?;
-        turn.open = Some(Open { tree: Tree::load(head.data), head });
+        turn.open = Some(Open {
+            tree: Tree::load(head.data),
+            head,
+        });
         Ok(())
     }
 
@@ -117,7 +128,8 @@ impl Inner {
             let part = part.to_vec();
             self.database
                 .write_background(move |tx| {
-                    part.iter().try_for_each(|(cid, bytes)| node::put(tx, account, cid, rev, bytes))
+                    part.iter()
+                        .try_for_each(|(cid, bytes)| node::put(tx, account, cid, rev, bytes))
                 })
                 .await
                 .map_err(write_error::<StoreError>)?;

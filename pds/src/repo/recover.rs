@@ -48,7 +48,10 @@ impl Repos {
     /// When the store cannot be read.
     pub async fn recover(&self) -> Result<usize, StoreError> {
         let inner = &self.inner;
-        let mut after: u64 = inner.database.read_point(node::checkpoint).map_err(read_error)?;
+        let mut after: u64 = inner
+            .database
+            .read_point(node::checkpoint)
+            .map_err(read_error)?;
         let mut trees = HashMap::new();
         let mut repeated = 0;
         loop {
@@ -64,7 +67,10 @@ impl Repos {
             }
         }
         if repeated > 0 {
-            tracing::info!(commits = repeated, "repeated commits whose nodes were not written");
+            tracing::info!(
+                commits = repeated,
+                "repeated commits whose nodes were not written"
+            );
         }
         Ok(repeated)
     }
@@ -79,13 +85,28 @@ impl Inner {
     ) -> Result<bool, StoreError> {
         let account = event.account;
         if let std::collections::hash_map::Entry::Vacant(entry) = trees.entry(account) {
-            let stored =
-                self.database.read_point(|conn| store::nodes_at(conn, account)).map_err(read_error::<StoreError>)?;
-            entry.insert(stored.map(|(rev, root)| Replay { rev, root, tree: Tree::load(root) }));
+            let stored = self
+                .database
+                .read_point(|conn| store::nodes_at(conn, account))
+                .map_err(read_error::<StoreError>)?;
+            entry.insert(stored.map(|(rev, root)| Replay {
+                rev,
+                root,
+                tree: Tree::load(root),
+            }));
         }
-        let Some(Some(replay)) = trees.get_mut(&account) else { return Ok(false) };
+        let Some(Some(replay)) = trees.get_mut(&account) else {
+            return Ok(false);
+        };
         let slot = self.slots.get(account);
-        match replay.step(&Shelf { database: &self.database, slot: &slot }, &slot, event) {
+        match replay.step(
+            &Shelf {
+                database: &self.database,
+                slot: &slot,
+            },
+            &slot,
+            event,
+        ) {
             Ok(changed) => Ok(changed),
             Err(error) => {
                 // First use compares root and head, and rebuilds.
@@ -130,13 +151,20 @@ impl Replay {
             Action::Update => self.tree.update(shelf, key.as_bytes(), value()?)?,
             Action::Delete => self.tree.remove(shelf, key.as_bytes())?,
         };
-        if before == op.prev.map(Link::from) { Ok(()) } else { Err(misfit()) }
+        if before == op.prev.map(Link::from) {
+            Ok(())
+        } else {
+            Err(misfit())
+        }
     }
 }
 
 fn commit(event: &StoredEvent) -> Option<CommitEvent> {
     match decode_frame(&event.frame) {
-        Ok(Frame::Message { event: Event::Commit(commit), .. }) => Some(commit),
+        Ok(Frame::Message {
+            event: Event::Commit(commit),
+            ..
+        }) => Some(commit),
         _ => None,
     }
 }

@@ -42,7 +42,9 @@ pub(super) fn seal(
     let head = sign(&account.did, rev, plan.delta.root, key);
     let blocks = blocks(&head, plan);
     if blocks.len() > EVENT_BYTES_MAX {
-        return Err(WriteError::TooLarge { bytes: blocks.len() });
+        return Err(WriteError::TooLarge {
+            bytes: blocks.len(),
+        });
     }
     let event = EventDraft::repo_commit(
         account.id,
@@ -71,15 +73,34 @@ pub(super) fn seal_unchanged(
 
 /// A signed commit of `data`.
 pub(super) fn sign(did: &Did, rev: Tid, data: Cid, key: &SigningKey) -> Head {
-    let commit = UnsignedCommit { did: did.clone(), rev, data }.sign(key);
+    let commit = UnsignedCommit {
+        did: did.clone(),
+        rev,
+        data,
+    }
+    .sign(key);
     let block = Bytes::from(commit.encode());
-    Head { cid: Cid::dag_cbor(&block), rev, data, block }
+    Head {
+        cid: Cid::dag_cbor(&block),
+        rev,
+        data,
+        block,
+    }
 }
 
 /// The commit, the nodes that are new or prove the operations, the new records.
 fn blocks(head: &Head, plan: &Plan) -> Bytes {
-    let records = || plan.changes.iter().filter_map(|change| change.block.as_ref());
-    let bytes: usize = plan.proof.iter().chain(records()).map(|(_, block)| block.len() + 40).sum();
+    let records = || {
+        plan.changes
+            .iter()
+            .filter_map(|change| change.block.as_ref())
+    };
+    let bytes: usize = plan
+        .proof
+        .iter()
+        .chain(records())
+        .map(|(_, block)| block.len() + 40)
+        .sum();
     let mut car = car::Writer::with_capacity(&[head.cid], head.block.len() + bytes + 40);
     car.block(&head.cid, &head.block);
     for (cid, block) in &plan.proof {

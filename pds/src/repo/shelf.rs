@@ -57,7 +57,13 @@ impl Source for Shelf<'_> {
     ) -> Result<Vec<RecordKey>, StoreError> {
         self.database
             .read_point(|conn| {
-                record::pointing_at(conn, self.slot.account, collection, subject, SAME_SUBJECT_MAX)
+                record::pointing_at(
+                    conn,
+                    self.slot.account,
+                    collection,
+                    subject,
+                    SAME_SUBJECT_MAX,
+                )
             })
             .map_err(read_error)
     }
@@ -84,7 +90,10 @@ impl OpenShelf<'_> {
 
 impl BlockSource for OpenShelf<'_> {
     fn block(&self, cid: &Cid) -> Result<Option<Bytes>, SourceError> {
-        Ok(self.node(cid).map_err(SourceError::new)?.map(|(_, bytes)| bytes))
+        Ok(self
+            .node(cid)
+            .map_err(SourceError::new)?
+            .map(|(_, bytes)| bytes))
     }
 }
 

@@ -21,6 +21,8 @@ use crate::store::repo::Head;
 
 /// Writers that may wait for one repository.
 const WAITING_MAX: usize = 256;
+/// One tree may take this part of the limit.
+const LARGEST_SHARE: usize = 4;
 /// Slots above which unused ones are looked for at once.
 const SLOTS_MAX: usize = 20_000;
 
@@ -99,7 +101,10 @@ impl Slot {
     }
 
     fn is_idle(&self) -> bool {
-        let tree_gone = self.desk.try_lock().is_ok_and(|desk| desk.open.is_none() && !desk.closed);
+        let tree_gone = self
+            .desk
+            .try_lock()
+            .is_ok_and(|desk| desk.open.is_none() && !desk.closed);
         tree_gone && self.nodes.lock().is_idle()
     }
 }
@@ -130,8 +135,14 @@ impl Slots {
         if map.len() >= SLOTS_MAX {
             sweep(&mut map);
         }
-        let slot = Arc::clone(map.entry(account).or_insert_with(|| Arc::new(Slot::new(account))));
-        slot.last_used.store(self.clock.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        let slot = Arc::clone(
+            map.entry(account)
+                .or_insert_with(|| Arc::new(Slot::new(account))),
+        );
+        slot.last_used.store(
+            self.clock.fetch_add(1, Ordering::Relaxed),
+            Ordering::Relaxed,
+        );
         slot
     }
 
@@ -159,7 +170,11 @@ impl Slots {
     }
 
     /// Puts back what a turn holder has, and keeps all trees within the limit.
-    pub(super) fn settle(&self, slot: &Slot, turn: &mut Turn, open: Open) {
+    pub(super) fn settle(&self, slot: &Slot, turn: &mut Turn, mut open: Open) {
+        // One huge repository must not push out all others, nor pass the limit alone.
+        if open.tree.loaded_bytes() > self.tree_bytes_max / LARGEST_SHARE {
+            open.tree.unload_clean();
+        }
         self.weigh(slot, open.tree.loaded_bytes());
         turn.open = Some(open);
         if self.tree_bytes.load(Ordering::Relaxed) > self.tree_bytes_max {
@@ -182,9 +197,7 @@ impl Slots {
     /// Forgets the least recently used trees until a tenth of the limit is free.
     fn evict(&self, sparing: AccountId) {
         let mut slots = self.all();
-        slots.retain(|slot| {
-            slot.account != sparing && slot.tree_bytes.load(Ordering::Relaxed) > 0
-        });
+        slots.retain(|slot| slot.account != sparing && slot.tree_bytes.load(Ordering::Relaxed) > 0);
         slots.sort_by_key(|slot| slot.last_used.load(Ordering::Relaxed));
         let target = self.tree_bytes_max / 10 * 9;
         for slot in slots {
@@ -211,8 +224,13 @@ mod tests {
 
     fn open() -> Open {
         let mut tree = Tree::empty();
-        let data = tree.root();
-        let head = Head { cid: data, rev: Tid::from_u64(1), data, block: bytes::Bytes::new() };
+        let data = tree.commit_nodes().root;
+        let head = Head {
+            cid: data,
+            rev: Tid::from_u64(1),
+            data,
+            block: bytes::Bytes::new(),
+        };
         Open { head, tree }
     }
 
@@ -225,11 +243,30 @@ mod tests {
             let mut turn = slot.turn().await.unwrap();
             slots.settle(&slot, &mut turn, open());
         }
-        let in_memory = |n| slots.find(AccountId(n)).unwrap().desk.try_lock().unwrap().open.is_some();
+        let in_memory = |n| {
+            slots
+                .find(AccountId(n))
+                .unwrap()
+                .desk
+                .try_lock()
+                .unwrap()
+                .open
+                .is_some()
+        };
         assert!(!in_memory(0) && !in_memory(1));
         assert!(in_memory(2) && in_memory(10));
         slots.sweep();
         assert_eq!(slots.all().len(), 9);
+    }
+
+    #[tokio::test]
+    async fn a_tree_that_is_large_for_the_limit_is_not_kept_loaded() {
+        let slots = Slots::new(open().tree.loaded_bytes() * (LARGEST_SHARE - 1));
+        let slot = slots.get(AccountId(1));
+        let mut turn = slot.turn().await.unwrap();
+        slots.settle(&slot, &mut turn, open());
+        assert_eq!(turn.open.as_ref().unwrap().tree.loaded_bytes(), 0);
+        assert_eq!(slots.tree_bytes.load(Ordering::Relaxed), 0);
     }
 
     #[tokio::test]

@@ -39,8 +39,12 @@ impl Rig {
     pub(crate) async fn start() -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let rotation = Keyring::generate();
-        Self::open(folder, Arc::new(Keyring::new(&[7; 32], rotation)), ManualClock::at_us(NOW_US))
-            .await
+        Self::open(
+            folder,
+            Arc::new(Keyring::new(&[7; 32], rotation)),
+            ManualClock::at_us(NOW_US),
+        )
+        .await
     }
 
     async fn open(folder: Arc<TempDir>, keys: Arc<Keyring>, clock: ManualClock) -> Self {
@@ -57,12 +61,28 @@ impl Rig {
         };
         let repos = Repos::new(parts, Limits::default());
         repos.recover().await.unwrap();
-        Self { repos, database, keys, clock, tasks, published, folder }
+        Self {
+            repos,
+            database,
+            keys,
+            clock,
+            tasks,
+            published,
+            folder,
+        }
     }
 
     /// As after a crash: everything that was only in memory is lost.
     pub(crate) async fn crash(self) -> Self {
-        let Self { repos, database, keys, clock, tasks, folder, .. } = self;
+        let Self {
+            repos,
+            database,
+            keys,
+            clock,
+            tasks,
+            folder,
+            ..
+        } = self;
         tasks.request();
         database.close().await;
         drop((repos, database));
@@ -130,7 +150,9 @@ impl Rig {
             let mut batch = Batch::default();
             for _ in 0..100.min(count - paths.len()) {
                 let path = note_path(&self.repos.next_key().to_string());
-                batch.writes.push(create(&path, &format!("note {}", paths.len())));
+                batch
+                    .writes
+                    .push(create(&path, &format!("note {}", paths.len())));
                 paths.push(path);
             }
             self.repos.write(who, batch).await.unwrap();
@@ -180,7 +202,10 @@ impl Rig {
         commit.verify(key.public()).unwrap();
         let records = walk(&car.blocks, commit.data);
         for cid in records.values() {
-            assert!(car.blocks.contains_key(cid), "record {cid} is in the export");
+            assert!(
+                car.blocks.contains_key(cid),
+                "record {cid} is in the export"
+            );
         }
         records
     }
@@ -188,13 +213,18 @@ impl Rig {
     /// The commit events of an account, each checked by inversion, in order and without a gap.
     pub(crate) fn checked_commits(&self, who: &Account) -> Vec<CommitEvent> {
         let frames = self.published.lock().clone();
-        assert!(frames.is_sorted_by(|a, b| a.seq < b.seq), "published in order, once");
+        assert!(
+            frames.is_sorted_by(|a, b| a.seq < b.seq),
+            "published in order, once"
+        );
         let key = self.keys.signing_key(who).unwrap();
         let mut before: Option<(Tid, Cid)> = None;
         let mut commits = Vec::new();
         for frame in frames {
-            let Ok(Decoded::Message { event: Event::Commit(commit), seq }) =
-                decode_frame(&frame.bytes)
+            let Ok(Decoded::Message {
+                event: Event::Commit(commit),
+                seq,
+            }) = decode_frame(&frame.bytes)
             else {
                 continue;
             };
@@ -227,7 +257,10 @@ pub(crate) fn walk(blocks: &BlockMap, root: Cid) -> BTreeMap<String, Cid> {
         .walk(blocks, b"")
         .map(|leaf| {
             let (key, value) = leaf.unwrap();
-            (String::from_utf8(key.into()).unwrap(), value.as_cid().unwrap())
+            (
+                String::from_utf8(key.into()).unwrap(),
+                value.as_cid().unwrap(),
+            )
         })
         .collect()
 }
@@ -253,5 +286,9 @@ pub(crate) fn put(path: &RecordPath, text: &str) -> Write {
 }
 
 pub(crate) fn intent(path: &RecordPath, intent: Intent) -> Write {
-    Write { path: path.clone(), intent, swap_record: None }
+    Write {
+        path: path.clone(),
+        intent,
+        swap_record: None,
+    }
 }

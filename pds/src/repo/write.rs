@@ -44,8 +44,9 @@ impl Repos {
         batch: Batch,
     ) -> Result<Option<CommitMeta>, WriteError> {
         let (inner, account) = (Arc::clone(&self.inner), Arc::clone(account));
-        let permit =
-            Arc::clone(&inner.writes).try_acquire_owned().map_err(|_| WriteError::Busy)?;
+        let permit = Arc::clone(&inner.writes)
+            .try_acquire_owned()
+            .map_err(|_| WriteError::Busy)?;
         self.owned("repo-write", async move {
             let _permit = permit;
             inner.write(&account, Arc::new(batch)).await
@@ -67,7 +68,10 @@ impl Repos {
         F: FnOnce(&Connection) -> Result<Vec<EventDraft>, StoreError> + Send + 'static,
     {
         let (inner, account) = (Arc::clone(&self.inner), Arc::clone(account));
-        self.owned("repo-resign", async move { inner.resign(&account, before).await }).await
+        self.owned("repo-resign", async move {
+            inner.resign(&account, before).await
+        })
+        .await
     }
 
     /// Runs `job` as a task of its own and waits for it.
@@ -118,7 +122,13 @@ impl Inner {
         let key = self.keys.signing_key(account)?;
         let rev = Tid::next(Some(head.rev), self.clock.now_us(), CLOCK_ID);
         let sealed = seal(account, &head, &plan, &key, rev, self.clock.now_us())?;
-        let Plan { tree, changes, delta, replaced, .. } = plan;
+        let Plan {
+            tree,
+            changes,
+            delta,
+            replaced,
+            ..
+        } = plan;
         {
             let mut nodes = slot.nodes.lock();
             if nodes.is_pinned() {
@@ -137,8 +147,13 @@ impl Inner {
             event: Some(sealed.event),
         };
         let first = |_: &Connection| Ok(Vec::new());
-        let next = Open { head: sealed.head, tree };
-        self.apply(slot, turn, write, Some(delta), next, first).await.map(Some)
+        let next = Open {
+            head: sealed.head,
+            tree,
+        };
+        self.apply(slot, turn, write, Some(delta), next, first)
+            .await
+            .map(Some)
     }
 
     async fn resign<F>(&self, account: &Account, before: F) -> Result<CommitMeta, WriteError>
@@ -153,7 +168,10 @@ impl Inner {
         let key = self.keys.signing_key(account)?;
         let now_us = self.clock.now_us();
         let rev = Tid::next(Some(head.rev), now_us, CLOCK_ID);
-        let Sealed { head: sealed, event } = seal_unchanged(account, &head, &key, rev, now_us);
+        let Sealed {
+            head: sealed,
+            event,
+        } = seal_unchanged(account, &head, &key, rev, now_us);
         let write = RepoWrite {
             account: account.id,
             expects: head.cid,
@@ -164,7 +182,8 @@ impl Inner {
             event: Some(event),
         };
         let next = Open { head: sealed, tree };
-        self.apply(&slot, &mut turn, write, None, next, before).await
+        self.apply(&slot, &mut turn, write, None, next, before)
+            .await
     }
 
     async fn plan(
@@ -178,11 +197,16 @@ impl Inner {
         let database = self.database.clone();
         let large = batch.writes.len() > INLINE_WRITES_MAX;
         let work = move || {
-            let shelf = Shelf { database: &database, slot: &slot };
+            let shelf = Shelf {
+                database: &database,
+                slot: &slot,
+            };
             plan(&tree, &shelf, &head, &batch)
         };
         if large {
-            tokio::task::spawn_blocking(work).await.map_err(|_| WriteError::Interrupted)?
+            tokio::task::spawn_blocking(work)
+                .await
+                .map_err(|_| WriteError::Interrupted)?
         } else {
             work()
         }
@@ -203,7 +227,10 @@ impl Inner {
     {
         // From here on only the store knows: a panic or an error leaves nothing to trust.
         self.slots.drop_tree(slot, turn);
-        let meta = CommitMeta { cid: next.head.cid, rev: next.head.rev };
+        let meta = CommitMeta {
+            cid: next.head.cid,
+            rev: next.head.rev,
+        };
         let new = delta.iter().flat_map(|delta| &delta.added);
         let bytes: usize = new.map(|(_, block)| block.len()).sum();
         let (rev, data) = (next.head.rev, next.head.data);
@@ -244,7 +271,10 @@ impl Inner {
             }
             let head = self.stored_head(slot.account)?;
             if self.nodes_reach(slot, &head.data)? {
-                turn.open = Some(Open { tree: Tree::load(head.data), head });
+                turn.open = Some(Open {
+                    tree: Tree::load(head.data),
+                    head,
+                });
             } else {
                 self.rebuild(slot, turn).await?;
             }

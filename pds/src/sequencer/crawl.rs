@@ -22,7 +22,12 @@ pub(super) struct Crawlers {
 
 impl Crawlers {
     pub(super) fn new(outbound: Outbound, origins: Vec<String>, host: String) -> Self {
-        Self { outbound, origins, host, new: Notify::new() }
+        Self {
+            outbound,
+            origins,
+            host,
+            new: Notify::new(),
+        }
     }
 
     /// There are new events. Callable from any thread.
@@ -43,12 +48,22 @@ impl Crawlers {
 
     async fn request(&self, origin: &str) {
         let url = format!("{origin}/xrpc/com.atproto.sync.requestCrawl");
-        let body = serde_json::json!({ "hostname": self.host }).to_string().into_bytes();
-        let limits = Limits { max_bytes: 64 << 10, trusted: true, ..Limits::default() };
+        let body = serde_json::json!({ "hostname": self.host })
+            .to_string()
+            .into_bytes();
+        let limits = Limits {
+            max_bytes: 64 << 10,
+            trusted: true,
+            ..Limits::default()
+        };
         match self.outbound.post_json(&url, body, limits).await {
             Ok(answer) if answer.status < 300 => tracing::info!(origin, "asked to be crawled"),
             Ok(answer) => {
-                tracing::warn!(origin, status = answer.status, "a relay refused to crawl us");
+                tracing::warn!(
+                    origin,
+                    status = answer.status,
+                    "a relay refused to crawl us"
+                );
             }
             Err(error) => tracing::warn!(origin, %error, "a relay could not be asked to crawl us"),
         }

@@ -5,9 +5,7 @@
 
 use bytes::Bytes;
 use rochdale_protocol::repo::{RepoOp, car};
-use rochdale_protocol::sync::{
-    AccountEvent, CommitEvent, FrameTemplate, IdentityEvent, SyncEvent,
-};
+use rochdale_protocol::sync::{AccountEvent, CommitEvent, FrameTemplate, IdentityEvent, SyncEvent};
 use rochdale_protocol::syntax::{Datetime, Did, Handle, Tid};
 
 use crate::account::{AccountId, AccountStatus};
@@ -44,8 +42,11 @@ impl EventDraft {
     /// `#identity`: handle or DID document may have changed.
     #[must_use]
     pub fn identity(account: AccountId, did: &Did, handle: Option<&Handle>, now_us: u64) -> Self {
-        let event =
-            IdentityEvent { did: did.clone(), handle: handle.cloned(), time: datetime(now_us) };
+        let event = IdentityEvent {
+            did: did.clone(),
+            handle: handle.cloned(),
+            time: datetime(now_us),
+        };
         Self::new(account, EventKind::Identity, now_us, event.template())
     }
 
@@ -127,7 +128,12 @@ impl EventDraft {
     }
 
     fn new(account: AccountId, kind: EventKind, time_us: u64, template: FrameTemplate) -> Self {
-        Self { account, kind, time_us, template }
+        Self {
+            account,
+            kind,
+            time_us,
+            template,
+        }
     }
 }
 

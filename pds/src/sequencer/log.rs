@@ -28,8 +28,13 @@ impl Log {
     /// # Errors
     /// When the store cannot be read.
     pub fn open(database: &Database) -> Result<Self, StoreError> {
-        let head = database.read_point(event::last_seq).map_err(read_error::<StoreError>)?;
-        Ok(Self { database: database.clone(), head: Arc::new(AtomicU64::new(head)) })
+        let head = database
+            .read_point(event::last_seq)
+            .map_err(read_error::<StoreError>)?;
+        Ok(Self {
+            database: database.clone(),
+            head: Arc::new(AtomicU64::new(head)),
+        })
     }
 
     /// Moves the head: frames up to `seq` are durable.

@@ -82,10 +82,18 @@ fn check(
     }
     if !stored.mime.eq_ignore_ascii_case(mime) {
         let given = mime.to_owned();
-        return Err(ApplyError::BlobMime { cid: *cid, stored: stored.mime, given });
+        return Err(ApplyError::BlobMime {
+            cid: *cid,
+            stored: stored.mime,
+            given,
+        });
     }
     if stored.size != size {
-        return Err(ApplyError::BlobSize { cid: *cid, stored: stored.size, given: size });
+        return Err(ApplyError::BlobSize {
+            cid: *cid,
+            stored: stored.size,
+            given: size,
+        });
     }
     Ok(())
 }
@@ -186,7 +194,14 @@ pub fn insert(
          ON CONFLICT (account, cid) DO UPDATE SET uploaded_at_ms = excluded.uploaded_at_ms,
             mime = CASE WHEN permanent THEN mime ELSE excluded.mime END",
     )?
-    .execute(params![account.0, digest(cid), mime, size as i64, now_ms as i64, permanent])?;
+    .execute(params![
+        account.0,
+        digest(cid),
+        mime,
+        size as i64,
+        now_ms as i64,
+        permanent
+    ])?;
     tx.prepare_cached("DELETE FROM blob_garbage WHERE account = ?1 AND cid = ?2")?
         .execute(params![account.0, digest(cid)])?;
     get(tx, account, cid)?.ok_or(StoreError::corrupt("blob"))
@@ -210,8 +225,9 @@ pub fn list(
     )?;
     let after = after.map_or(&[][..], digest);
     let since = since.map_or(-1, |rev| rev.to_u64() as i64);
-    let rows = select
-        .query_map(params![account.0, after, since, limit as i64], |row| Ok(raw(row.get(0)?)))?;
+    let rows = select.query_map(params![account.0, after, since, limit as i64], |row| {
+        Ok(raw(row.get(0)?))
+    })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
@@ -241,13 +257,21 @@ pub fn missing(
             (SELECT 1 FROM blob AS b WHERE b.account = l.account AND b.cid = l.cid)
          GROUP BY l.cid ORDER BY l.cid LIMIT ?3",
     )?;
-    let mut rows =
-        select.query(params![account.0, after.map_or(&[][..], digest), limit as i64])?;
+    let mut rows = select.query(params![
+        account.0,
+        after.map_or(&[][..], digest),
+        limit as i64
+    ])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let path: String = row.get(1)?;
-        let path = path.parse().map_err(|_| StoreError::corrupt("record path"))?;
-        found.push(MissingBlob { cid: raw(row.get(0)?), path });
+        let path = path
+            .parse()
+            .map_err(|_| StoreError::corrupt("record path"))?;
+        found.push(MissingBlob {
+            cid: raw(row.get(0)?),
+            path,
+        });
     }
     Ok(found)
 }

@@ -40,7 +40,11 @@ pub fn append(tx: &Connection, drafts: &[EventDraft]) -> Result<Vec<Frame>, Stor
             draft.time_us as i64,
             &bytes[..]
         ])?;
-        frames.push(Frame { seq, bytes, subject: draft.account.0 as u64 });
+        frames.push(Frame {
+            seq,
+            bytes,
+            subject: draft.account.0 as u64,
+        });
     }
     Ok(frames)
 }
@@ -101,7 +105,11 @@ pub fn read_after(
         let bytes = Bytes::copy_from_slice(blob(row, 2)?);
         total += bytes.len();
         let (seq, account): (i64, i64) = (row.get(0)?, row.get(1)?);
-        frames.push(Frame { seq: seq as u64, bytes, subject: account as u64 });
+        frames.push(Frame {
+            seq: seq as u64,
+            bytes,
+            subject: account as u64,
+        });
         if total >= limit_bytes {
             break;
         }
@@ -156,14 +164,22 @@ pub fn trim(tx: &Connection, before_us: u64, keep_above: u64) -> Result<usize, S
              WHERE time_us < ?4",
         )?
         .query_row(
-            params![clamp(keep_above), clamp(newest), ROWS_PER_VALUE, clamp(before_us)],
+            params![
+                clamp(keep_above),
+                clamp(newest),
+                ROWS_PER_VALUE,
+                clamp(before_us)
+            ],
             |row| row.get(0),
         )
         .optional()?
         .flatten();
     let Some(cut) = cut else { return Ok(0) };
-    tx.prepare_cached("UPDATE event_floor SET trimmed = max(trimmed, ?1)")?.execute([cut])?;
-    Ok(tx.prepare_cached("DELETE FROM event WHERE seq <= ?1")?.execute([cut])?)
+    tx.prepare_cached("UPDATE event_floor SET trimmed = max(trimmed, ?1)")?
+        .execute([cut])?;
+    Ok(tx
+        .prepare_cached("DELETE FROM event WHERE seq <= ?1")?
+        .execute([cut])?)
 }
 
 /// Deletes the events of a purged account in the next few hundred rows after `after`.
@@ -182,7 +198,10 @@ pub fn remove_account(
             "SELECT max(seq) FROM
                 (SELECT seq FROM event WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3)",
         )?
-        .query_row(params![clamp(after), clamp(below_seq), ROWS_PER_VALUE], |row| row.get(0))?;
+        .query_row(
+            params![clamp(after), clamp(below_seq), ROWS_PER_VALUE],
+            |row| row.get(0),
+        )?;
     let Some(end) = end else { return Ok(None) };
     tx.prepare_cached(
         "DELETE FROM event WHERE seq > ?1 AND seq <= ?2 AND account = ?3

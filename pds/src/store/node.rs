@@ -48,8 +48,10 @@ pub fn put(
     rev: Tid,
     bytes: &[u8],
 ) -> Result<(), StoreError> {
-    tx.prepare_cached("INSERT OR REPLACE INTO node (account, cid, rev, bytes) VALUES (?1, ?2, ?3, ?4)")?
-        .execute(params![account.0, digest(cid), rev.to_u64() as i64, bytes])?;
+    tx.prepare_cached(
+        "INSERT OR REPLACE INTO node (account, cid, rev, bytes) VALUES (?1, ?2, ?3, ?4)",
+    )?
+    .execute(params![account.0, digest(cid), rev.to_u64() as i64, bytes])?;
     Ok(())
 }
 

@@ -44,9 +44,16 @@ pub fn mark(tx: &Connection, account: AccountId) -> Result<(), StoreError> {
 /// Whatever SQLite reports.
 pub fn next(conn: &Connection) -> Result<Option<Purge>, StoreError> {
     Ok(conn
-        .query_row("SELECT account, below_seq FROM purge ORDER BY account LIMIT 1", [], |row| {
-            Ok(Purge { account: AccountId(row.get(0)?), below_seq: row.get::<_, i64>(1)? as u64 })
-        })
+        .query_row(
+            "SELECT account, below_seq FROM purge ORDER BY account LIMIT 1",
+            [],
+            |row| {
+                Ok(Purge {
+                    account: AccountId(row.get(0)?),
+                    below_seq: row.get::<_, i64>(1)? as u64,
+                })
+            },
+        )
         .optional()?)
 }
 
@@ -66,7 +73,9 @@ pub fn step(tx: &Connection, account: AccountId) -> Result<bool, StoreError> {
         "DELETE FROM blob_link WHERE account = ?1 AND (cid, collection, rkey) IN
             (SELECT cid, collection, rkey FROM blob_link WHERE account = ?1 LIMIT ?2)",
     ] {
-        gone += tx.prepare_cached(statement)?.execute(params![account.0, ROWS_PER_VALUE])?;
+        gone += tx
+            .prepare_cached(statement)?
+            .execute(params![account.0, ROWS_PER_VALUE])?;
         if gone > 0 {
             return Ok(true);
         }
@@ -90,7 +99,10 @@ fn discard_blobs(tx: &Connection, account: AccountId) -> Result<bool, StoreError
 /// # Errors
 /// Whatever SQLite reports.
 pub fn finish(tx: &Connection, account: AccountId) -> Result<(), StoreError> {
-    tx.execute("DELETE FROM record_takedown WHERE account = ?1", [account.0])?;
+    tx.execute(
+        "DELETE FROM record_takedown WHERE account = ?1",
+        [account.0],
+    )?;
     tx.execute("DELETE FROM blob_takedown WHERE account = ?1", [account.0])?;
     tx.execute("DELETE FROM purge WHERE account = ?1", [account.0])?;
     Ok(())

@@ -50,7 +50,10 @@ pub fn get(
              WHERE r.account = ?1 AND r.rkey = ?3
                AND r.collection = (SELECT id FROM collection WHERE nsid = ?2)",
         )?
-        .query_row(params![account.0, path.collection.as_str(), path.rkey.as_str()], stored)
+        .query_row(
+            params![account.0, path.collection.as_str(), path.rkey.as_str()],
+            stored,
+        )
         .optional()?;
     Ok(row)
 }
@@ -72,7 +75,10 @@ pub fn get_visible(
                AND NOT EXISTS (SELECT 1 FROM record_takedown AS t WHERE t.account = r.account
                    AND t.collection = r.collection AND t.rkey = r.rkey)",
         )?
-        .query_row(params![account.0, path.collection.as_str(), path.rkey.as_str()], stored)
+        .query_row(
+            params![account.0, path.collection.as_str(), path.rkey.as_str()],
+            stored,
+        )
         .optional()?;
     Ok(row)
 }
@@ -106,7 +112,9 @@ pub fn list(
     collection: &Nsid,
     page: &Page,
 ) -> Result<Vec<ListedRecord>, StoreError> {
-    let Some(id) = collection_id(conn, collection)? else { return Ok(Vec::new()) };
+    let Some(id) = collection_id(conn, collection)? else {
+        return Ok(Vec::new());
+    };
     const VISIBLE: &str = "AND NOT EXISTS (SELECT 1 FROM record_takedown AS t
         WHERE t.account = r.account AND t.collection = r.collection AND t.rkey = r.rkey)";
     let (bound, order) = match (page.ascending, page.after.is_some()) {
@@ -155,7 +163,9 @@ pub fn collections(conn: &Connection, account: AccountId) -> Result<Vec<(i64, Ns
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let nsid: String = row.get(1)?;
-        let nsid = nsid.parse().map_err(|_| StoreError::corrupt("collection"))?;
+        let nsid = nsid
+            .parse()
+            .map_err(|_| StoreError::corrupt("collection"))?;
         found.push((row.get(0)?, nsid));
     }
     Ok(found)
@@ -278,12 +288,19 @@ pub fn pointing_at(
         "SELECT rkey FROM backlink WHERE account = ?1 AND subject = ?3
             AND collection = (SELECT id FROM collection WHERE nsid = ?2) LIMIT ?4",
     )?;
-    let mut rows =
-        select.query(params![account.0, collection.as_str(), &subject[..], limit as i64])?;
+    let mut rows = select.query(params![
+        account.0,
+        collection.as_str(),
+        &subject[..],
+        limit as i64
+    ])?;
     let mut keys = Vec::new();
     while let Some(row) = rows.next()? {
         let rkey = text(row, 0)?;
-        keys.push(rkey.parse().map_err(|_| StoreError::corrupt("record key"))?);
+        keys.push(
+            rkey.parse()
+                .map_err(|_| StoreError::corrupt("record key"))?,
+        );
     }
     Ok(keys)
 }

@@ -175,7 +175,10 @@ pub fn apply_before(
     let mut events = first(tx)?;
     let blobs_gone = apply_changes(tx, write)?;
     events.extend(write.event.clone());
-    Ok(Applied { frames: event::append(tx, &events)?, blobs_gone })
+    Ok(Applied {
+        frames: event::append(tx, &events)?,
+        blobs_gone,
+    })
 }
 
 /// Applies only the records of `write`, while an import is under way; head and events stay.
@@ -186,7 +189,11 @@ pub fn apply_before(
 pub fn stage(tx: &Connection, write: &RepoWrite) -> Result<bool, ApplyError> {
     match head(tx, write.account)? {
         Some(present) if present.cid == write.expects => {}
-        Some(present) => return Err(ApplyError::HeadMoved { present: present.cid }),
+        Some(present) => {
+            return Err(ApplyError::HeadMoved {
+                present: present.cid,
+            });
+        }
         None => return Err(ApplyError::NoRepo),
     }
     apply_changes(tx, write)
@@ -198,7 +205,10 @@ pub fn stage(tx: &Connection, write: &RepoWrite) -> Result<bool, ApplyError> {
 /// # Errors
 /// Whatever SQLite reports.
 pub fn begin_import(tx: &Connection, account: AccountId) -> Result<(), StoreError> {
-    tx.execute("INSERT OR IGNORE INTO import (account) VALUES (?1)", [account.0])?;
+    tx.execute(
+        "INSERT OR IGNORE INTO import (account) VALUES (?1)",
+        [account.0],
+    )?;
     Ok(())
 }
 
@@ -266,7 +276,9 @@ fn move_head(tx: &Connection, write: &RepoWrite) -> Result<(), ApplyError> {
         return Ok(());
     }
     match head(tx, write.account)? {
-        Some(present) => Err(ApplyError::HeadMoved { present: present.cid }),
+        Some(present) => Err(ApplyError::HeadMoved {
+            present: present.cid,
+        }),
         None => Err(ApplyError::NoRepo),
     }
 }
@@ -285,15 +297,31 @@ fn apply_record(
                 "INSERT INTO record (account, collection, rkey, cid, rev, value)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?
-            .execute(params![account, collection, rkey, digest(cid), rev, &value[..]])?,
+            .execute(params![
+                account,
+                collection,
+                rkey,
+                digest(cid),
+                rev,
+                &value[..]
+            ])?,
         (Action::Update, Some((cid, value))) => tx
             .prepare_cached(
                 "UPDATE record SET cid = ?4, rev = ?5, value = ?6
                  WHERE account = ?1 AND collection = ?2 AND rkey = ?3",
             )?
-            .execute(params![account, collection, rkey, digest(cid), rev, &value[..]])?,
+            .execute(params![
+                account,
+                collection,
+                rkey,
+                digest(cid),
+                rev,
+                &value[..]
+            ])?,
         (Action::Delete, _) => tx
-            .prepare_cached("DELETE FROM record WHERE account = ?1 AND collection = ?2 AND rkey = ?3")?
+            .prepare_cached(
+                "DELETE FROM record WHERE account = ?1 AND collection = ?2 AND rkey = ?3",
+            )?
             .execute(params![account, collection, rkey])?,
         (Action::Create | Action::Update, None) => 0,
     };
@@ -328,7 +356,8 @@ pub fn intern(tx: &Connection, nsid: &Nsid) -> Result<i64, StoreError> {
     if let Some(id) = collection_id(tx, nsid)? {
         return Ok(id);
     }
-    tx.prepare_cached("INSERT INTO collection (nsid) VALUES (?1)")?.execute([nsid.as_str()])?;
+    tx.prepare_cached("INSERT INTO collection (nsid) VALUES (?1)")?
+        .execute([nsid.as_str()])?;
     Ok(tx.last_insert_rowid())
 }
 
@@ -358,7 +387,13 @@ pub fn insert_initial(
         "INSERT INTO repo (account, head, rev, data, block, nodes_rev, nodes_root)
          VALUES (?1, ?2, ?3, ?4, ?5, ?3, ?4)",
     )?
-    .execute(params![account.0, digest(&head.cid), rev, digest(&head.data), &head.block[..]])?;
+    .execute(params![
+        account.0,
+        digest(&head.cid),
+        rev,
+        digest(&head.data),
+        &head.block[..]
+    ])?;
     Ok(())
 }
 

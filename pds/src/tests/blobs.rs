@@ -34,7 +34,9 @@ async fn a_file_comes_back_with_headers_that_keep_browsers_from_running_it() {
         "repo": ada.did, "collection": "com.example.note", "record": { "file": blob },
     });
     let auth = bearer(&ada.access);
-    let (status, written) = server.call("com.atproto.repo.createRecord", &auth, &record).await;
+    let (status, written) = server
+        .call("com.atproto.repo.createRecord", &auth, &record)
+        .await;
     assert_eq!(status, 200, "{written}");
 
     let request = |header: Option<(&str, &str)>| {
@@ -51,7 +53,10 @@ async fn a_file_comes_back_with_headers_that_keep_browsers_from_running_it() {
         ("content-length", "8"),
         ("x-content-type-options", "nosniff"),
         ("content-security-policy", "default-src 'none'; sandbox"),
-        ("content-disposition", &*format!("attachment; filename=\"{cid}\"")),
+        (
+            "content-disposition",
+            &*format!("attachment; filename=\"{cid}\""),
+        ),
     ] {
         assert_eq!(headers[name], value);
     }
@@ -68,7 +73,12 @@ async fn a_file_over_the_limit_is_refused_and_an_unknown_one_cannot_be_referred_
     let ada = server.member("ada").await;
     let (status, answer) = upload(&server, &ada, "text/plain", vec![b'x'; 1_001]).await;
     assert_eq!((status, &answer["error"]), (413, &json!("PayloadTooLarge")));
-    assert_eq!(upload(&server, &ada, "text/plain", vec![b'x'; 1_000]).await.0, 200);
+    assert_eq!(
+        upload(&server, &ada, "text/plain", vec![b'x'; 1_000])
+            .await
+            .0,
+        200
+    );
     let cid = rochdale_protocol::data::Cid::raw(b"never uploaded");
     let record = json!({
         "repo": ada.did, "collection": "com.example.note",
@@ -77,6 +87,8 @@ async fn a_file_over_the_limit_is_refused_and_an_unknown_one_cannot_be_referred_
         } },
     });
     let auth = bearer(&ada.access);
-    let (status, answer) = server.call("com.atproto.repo.createRecord", &auth, &record).await;
+    let (status, answer) = server
+        .call("com.atproto.repo.createRecord", &auth, &record)
+        .await;
     assert_eq!((status, &answer["error"]), (400, &json!("BlobNotFound")));
 }

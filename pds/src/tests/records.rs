@@ -42,10 +42,16 @@ async fn a_record_is_read_back_as_written_with_its_type_filled_in() {
     });
     let (status, written) = server.call(CREATE, &auth, &input).await;
     assert_eq!(status, 200, "{written}");
-    assert_eq!(written["uri"], format!("at://{}/com.example.note/one", ada.did));
+    assert_eq!(
+        written["uri"],
+        format!("at://{}/com.example.note/one", ada.did)
+    );
     assert_eq!(written["validationStatus"], "unknown");
     let (status, found) = read(&server, &ada, "one").await;
-    assert_eq!((status, &found["cid"], &found["uri"]), (200, &written["cid"], &written["uri"]));
+    assert_eq!(
+        (status, &found["cid"], &found["uri"]),
+        (200, &written["cid"], &written["uri"])
+    );
     let mut expected = input["record"].clone();
     expected["$type"] = json!("com.example.note");
     assert_eq!(found["value"], expected);
@@ -56,7 +62,10 @@ async fn a_record_is_read_back_as_written_with_its_type_filled_in() {
     let missing = read(&server, &ada, "two").await;
     assert_eq!(refusal(&missing), (400, "RecordNotFound"));
     let message = missing.1["message"].as_str().unwrap();
-    assert!(message.starts_with("Could not locate record: at://"), "{message}");
+    assert!(
+        message.starts_with("Could not locate record: at://"),
+        "{message}"
+    );
 }
 
 #[tokio::test]
@@ -70,18 +79,33 @@ async fn what_may_not_be_written_is_refused_by_name() {
         input
     };
     for (input, expected) in [
-        (with("repo", json!(ben.did)), (401, "AuthenticationRequired")),
+        (
+            with("repo", json!(ben.did)),
+            (401, "AuthenticationRequired"),
+        ),
         (with("repo", json!("nobody.test")), (400, "InvalidRequest")),
         (with("validate", json!(true)), (400, "InvalidRequest")),
         (with("rkey", json!("..")), (400, "InvalidRequest")),
         (with("collection", json!("nope")), (400, "InvalidRequest")),
-        (with("record", json!({ "$type": "com.example.other" })), (400, "InvalidRequest")),
-        (with("record", json!({ "half": 0.5 })), (400, "InvalidRequest")),
-        (with("record", json!({ "link": { "$link": "nope" } })), (400, "InvalidRequest")),
+        (
+            with("record", json!({ "$type": "com.example.other" })),
+            (400, "InvalidRequest"),
+        ),
+        (
+            with("record", json!({ "half": 0.5 })),
+            (400, "InvalidRequest"),
+        ),
+        (
+            with("record", json!({ "link": { "$link": "nope" } })),
+            (400, "InvalidRequest"),
+        ),
         (with("record", json!([])), (400, "InvalidRequest")),
         (with("swapCommit", json!("nope")), (400, "InvalidRequest")),
         (
-            with("swapCommit", json!("bafyreie5737gdxlw5i64vzichcalba3z2v5n6icifvx5xytvske7mr3hpm")),
+            with(
+                "swapCommit",
+                json!("bafyreie5737gdxlw5i64vzichcalba3z2v5n6icifvx5xytvske7mr3hpm"),
+            ),
             (400, "InvalidSwap"),
         ),
     ] {
@@ -89,7 +113,9 @@ async fn what_may_not_be_written_is_refused_by_name() {
         assert_eq!(refusal(&answer), expected, "{input}: {}", answer.1);
     }
     assert_eq!(server.call(CREATE, "", &note(&ada, "one")).await.0, 401);
-    let (status, _) = server.call(CREATE, &auth, &with("validate", json!(false))).await;
+    let (status, _) = server
+        .call(CREATE, &auth, &with("validate", json!(false)))
+        .await;
     assert_eq!(status, 200);
     let again = server.call(CREATE, &auth, &note(&ada, "one")).await;
     assert_eq!(refusal(&again), (400, "RecordAlreadyExists"));
@@ -108,7 +134,10 @@ async fn putting_the_same_again_and_deleting_nothing_make_no_commit() {
     let mut swap = note(&ada, "one");
     swap["record"]["text"] = json!("changed");
     swap["swapRecord"] = json!(null);
-    assert_eq!(refusal(&server.call(PUT, &auth, &swap).await), (400, "InvalidSwap"));
+    assert_eq!(
+        refusal(&server.call(PUT, &auth, &swap).await),
+        (400, "InvalidSwap")
+    );
     swap["swapRecord"] = first["cid"].clone();
     assert_eq!(server.call(PUT, &auth, &swap).await.0, 200);
 
@@ -142,7 +171,10 @@ async fn a_batch_is_applied_whole_in_order_or_not_at_all() {
     let first = batch(vec![operation("create", "a"), operation("create", "b")]);
     let (status, answer) = server.call(APPLY, &auth, &first).await;
     assert_eq!(status, 200, "{answer}");
-    assert_eq!(answer["results"][1]["$type"], "com.atproto.repo.applyWrites#createResult");
+    assert_eq!(
+        answer["results"][1]["$type"],
+        "com.atproto.repo.applyWrites#createResult"
+    );
     let second = batch(vec![
         operation("delete", "a"),
         operation("update", "b"),
@@ -154,14 +186,33 @@ async fn a_batch_is_applied_whole_in_order_or_not_at_all() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|result| result["$type"].as_str().unwrap().rsplit('#').next().unwrap())
+        .map(|result| {
+            result["$type"]
+                .as_str()
+                .unwrap()
+                .rsplit('#')
+                .next()
+                .unwrap()
+        })
         .collect();
     assert_eq!(kinds, ["deleteResult", "updateResult", "createResult"]);
     for (writes, name) in [
-        (vec![operation("create", "d"), operation("update", "gone")], "RecordNotFound"),
-        (vec![operation("create", "d"), operation("delete", "gone")], "RecordNotFound"),
-        (vec![operation("create", "d"), operation("create", "b")], "RecordAlreadyExists"),
-        (vec![operation("create", "d"), operation("delete", "d")], "InvalidRequest"),
+        (
+            vec![operation("create", "d"), operation("update", "gone")],
+            "RecordNotFound",
+        ),
+        (
+            vec![operation("create", "d"), operation("delete", "gone")],
+            "RecordNotFound",
+        ),
+        (
+            vec![operation("create", "d"), operation("create", "b")],
+            "RecordAlreadyExists",
+        ),
+        (
+            vec![operation("create", "d"), operation("delete", "d")],
+            "InvalidRequest",
+        ),
         (vec![json!({ "$type": "nope" })], "InvalidRequest"),
         (vec![operation("create", "d"); 201], "InvalidRequest"),
     ] {
@@ -179,11 +230,18 @@ async fn pages_of_records_go_both_ways_and_end() {
     let ada = server.member("ada").await;
     let auth = bearer(&ada.access);
     for n in 0..5 {
-        assert_eq!(server.call(CREATE, &auth, &note(&ada, &format!("k{n}"))).await.0, 200);
+        assert_eq!(
+            server
+                .call(CREATE, &auth, &note(&ada, &format!("k{n}")))
+                .await
+                .0,
+            200
+        );
     }
-    for (reverse, expected) in
-        [("false", ["k4", "k3", "k2", "k1", "k0"]), ("true", ["k0", "k1", "k2", "k3", "k4"])]
-    {
+    for (reverse, expected) in [
+        ("false", ["k4", "k3", "k2", "k1", "k0"]),
+        ("true", ["k0", "k1", "k2", "k3", "k4"]),
+    ] {
         let (mut seen, mut cursor) = (Vec::new(), String::new());
         loop {
             let query = format!(
@@ -195,7 +253,9 @@ async fn pages_of_records_go_both_ways_and_end() {
             for record in page["records"].as_array().unwrap() {
                 seen.push(record["value"]["text"].as_str().unwrap().to_owned());
             }
-            let Some(next) = page["cursor"].as_str() else { break };
+            let Some(next) = page["cursor"].as_str() else {
+                break;
+            };
             cursor = format!("&cursor={next}");
         }
         assert_eq!(seen, expected);
@@ -206,7 +266,9 @@ async fn pages_of_records_go_both_ways_and_end() {
         );
         assert_eq!(server.get(&query, &[]).await.0, 400, "{limit}");
     }
-    let (_, described) = server.get("/xrpc/com.atproto.repo.describeRepo?repo=ada.test", &[]).await;
+    let (_, described) = server
+        .get("/xrpc/com.atproto.repo.describeRepo?repo=ada.test", &[])
+        .await;
     assert_eq!(described["collections"], json!(["com.example.note"]));
     assert_eq!(described["handleIsCorrect"], true, "{described}");
 }

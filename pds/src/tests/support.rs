@@ -8,7 +8,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use http::{Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode};
 use rochdale_protocol::crypto::SigningKey;
 use rochdale_protocol::plc::{DidDocument, Operation, Service, UnsignedOperation};
 use rochdale_protocol::syntax::Did;
@@ -207,7 +207,7 @@ impl Server {
     }
 
     /// Any request, answered with status, headers and bytes.
-    pub(super) async fn raw(&self, request: Request<Body>) -> (u16, http::HeaderMap, Bytes) {
+    pub(super) async fn raw(&self, request: Request<Body>) -> (u16, HeaderMap, Bytes) {
         let limits = StreamLimits {
             head_timeout_ms: 20_000,
             idle_timeout_ms: 20_000,

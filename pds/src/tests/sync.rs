@@ -36,7 +36,9 @@ async fn write(server: &Server, member: &Member, rkey: &str) {
         "record": { "text": rkey },
     });
     let auth = bearer(&member.access);
-    let (status, answer) = server.call("com.atproto.repo.createRecord", &auth, &record).await;
+    let (status, answer) = server
+        .call("com.atproto.repo.createRecord", &auth, &record)
+        .await;
     assert_eq!(status, 200, "{answer}");
 }
 
@@ -45,14 +47,27 @@ async fn an_inactive_repository_is_refused_by_the_name_of_its_state_but_not_to_i
     let server = Server::start().await;
     let ada = server.member("ada").await;
     write(&server, &ada, "one").await;
-    assert_eq!(keys(&get_repo(&server, &ada.did).await.1), ["com.example.note/one"]);
+    assert_eq!(
+        keys(&get_repo(&server, &ada.did).await.1),
+        ["com.example.note/one"]
+    );
     let auth = bearer(&ada.access);
     let sleep = "com.atproto.server.deactivateAccount";
     assert_eq!(server.call(sleep, &auth, &json!({})).await.0, 200);
-    for method in ["getRepo", "getLatestCommit", "listBlobs", "getHead", "getCheckout"] {
+    for method in [
+        "getRepo",
+        "getLatestCommit",
+        "listBlobs",
+        "getHead",
+        "getCheckout",
+    ] {
         let path = format!("/xrpc/com.atproto.sync.{method}?did={}", ada.did);
         let (status, answer) = server.get(&path, &[]).await;
-        assert_eq!((status, &answer["error"]), (400, &json!("RepoDeactivated")), "{method}");
+        assert_eq!(
+            (status, &answer["error"]),
+            (400, &json!("RepoDeactivated")),
+            "{method}"
+        );
         for credentials in [auth.clone(), basic()] {
             let (status, _) = server.get(&path, &[("authorization", &credentials)]).await;
             assert_eq!(status, 200, "{method}");
@@ -60,18 +75,26 @@ async fn an_inactive_repository_is_refused_by_the_name_of_its_state_but_not_to_i
     }
     let path = format!("/xrpc/com.atproto.sync.getRepoStatus?did={}", ada.did);
     let (_, status) = server.get(&path, &[]).await;
-    assert_eq!(status, json!({ "did": ada.did, "active": false, "status": "deactivated" }));
+    assert_eq!(
+        status,
+        json!({ "did": ada.did, "active": false, "status": "deactivated" })
+    );
     let (_, listed) = server.get("/xrpc/com.atproto.sync.listRepos", &[]).await;
     assert_eq!(listed["repos"][0]["active"], false);
     let path = format!(
-        "/xrpc/com.atproto.repo.listRecords?repo={}&collection=com.example.note", ada.did
+        "/xrpc/com.atproto.repo.listRecords?repo={}&collection=com.example.note",
+        ada.did
     );
     assert_eq!(server.get(&path, &[]).await.0, 400);
     let nobody = "did:plc:ewvi7nxzyoun6zhxrhs64oiz";
     for method in ["getRepo", "getLatestCommit", "getRepoStatus", "getHead"] {
         let path = format!("/xrpc/com.atproto.sync.{method}?did={nobody}");
         let (status, answer) = server.get(&path, &[]).await;
-        assert_eq!((status, &answer["error"]), (400, &json!("RepoNotFound")), "{method}");
+        assert_eq!(
+            (status, &answer["error"]),
+            (400, &json!("RepoNotFound")),
+            "{method}"
+        );
     }
 }
 
@@ -91,7 +114,9 @@ async fn lists_of_repositories_have_pages_and_refuse_a_malformed_cursor() {
         for repo in page["repos"].as_array().unwrap() {
             seen.push(repo["did"].as_str().unwrap().to_owned());
         }
-        let Some(next) = page["cursor"].as_str() else { break };
+        let Some(next) = page["cursor"].as_str() else {
+            break;
+        };
         cursor = format!("&cursor={next}");
     }
     assert_eq!(seen, dids);
@@ -107,8 +132,12 @@ async fn blocks_are_given_by_name_and_missing_ones_named() {
     let ada = server.member("ada").await;
     write(&server, &ada, "one").await;
     let file = get_repo(&server, &ada.did).await.1;
-    let wanted: Vec<String> =
-        car::read(&file, 1 << 20).unwrap().blocks.keys().map(ToString::to_string).collect();
+    let wanted: Vec<String> = car::read(&file, 1 << 20)
+        .unwrap()
+        .blocks
+        .keys()
+        .map(ToString::to_string)
+        .collect();
     let path = format!("/xrpc/com.atproto.sync.getBlocks?did={}&cids=", ada.did);
     let uri = format!("{}{path}{}", server.url, wanted.join("&cids="));
     let request = Request::builder().uri(uri).body(Body::empty()).unwrap();
@@ -154,7 +183,12 @@ async fn an_exported_repository_can_be_imported_again_and_nonsense_cannot() {
     assert_eq!(keys(&get_repo(&server, &ada.did).await.1).len(), 2);
     let (status, _, answer) = import(own, CAR).await;
     assert_eq!(status, 200, "{}", String::from_utf8_lossy(&answer));
-    assert_eq!(keys(&get_repo(&server, &ada.did).await.1), ["com.example.note/one"]);
-    let (_, counts) = server.ask("com.atproto.server.checkAccountStatus", &ada.access).await;
+    assert_eq!(
+        keys(&get_repo(&server, &ada.did).await.1),
+        ["com.example.note/one"]
+    );
+    let (_, counts) = server
+        .ask("com.atproto.server.checkAccountStatus", &ada.access)
+        .await;
     assert_eq!(counts["indexedRecords"], 1, "{counts}");
 }

@@ -63,14 +63,20 @@ pub(super) struct Applied {
 #[derive(Serialize)]
 #[serde(tag = "$type")]
 enum OperationResult {
-    #[serde(rename = "com.atproto.repo.applyWrites#createResult", rename_all = "camelCase")]
+    #[serde(
+        rename = "com.atproto.repo.applyWrites#createResult",
+        rename_all = "camelCase"
+    )]
     Created {
         uri: String,
         cid: Cid,
         #[serde(skip_serializing_if = "Option::is_none")]
         validation_status: Option<&'static str>,
     },
-    #[serde(rename = "com.atproto.repo.applyWrites#updateResult", rename_all = "camelCase")]
+    #[serde(
+        rename = "com.atproto.repo.applyWrites#updateResult",
+        rename_all = "camelCase"
+    )]
     Updated {
         uri: String,
         cid: Cid,
@@ -89,13 +95,23 @@ pub(super) async fn handle(
 ) -> Result<Output<Applied>, XrpcError> {
     check_own_repo(&pds, &member, &input.repo).await?;
     if input.writes.len() > OPERATIONS_MAX {
-        return Err(invalid(format_args!("Too many writes. Max: {OPERATIONS_MAX}")));
+        return Err(invalid(format_args!(
+            "Too many writes. Max: {OPERATIONS_MAX}"
+        )));
     }
     let swap_commit = optional_cid("swapCommit", input.swap_commit.as_deref())?;
-    let mut batch = Batch { swap_commit, ..Batch::default() };
+    let mut batch = Batch {
+        swap_commit,
+        ..Batch::default()
+    };
     let (mut results, mut points) = (Vec::new(), 0);
     for (place, text) in input.writes.iter().enumerate() {
-        let operation = Operation { pds: &pds, did: member.did(), place, text };
+        let operation = Operation {
+            pds: &pds,
+            did: member.did(),
+            place,
+            text,
+        };
         let (write, result, cost) = operation.parse(input.validate)?;
         batch.writes.push(write);
         results.push(result);
@@ -103,7 +119,10 @@ pub(super) async fn handle(
     }
     charge(&charges, &member, points)?;
     let commit = pds.repos.write(&member.account, batch).await?;
-    Ok(Output(Applied { commit: commit.map(Into::into), results }))
+    Ok(Output(Applied {
+        commit: commit.map(Into::into),
+        results,
+    }))
 }
 
 struct Operation<'a> {
@@ -114,34 +133,51 @@ struct Operation<'a> {
 }
 
 impl Operation<'_> {
-    fn parse(
-        &self,
-        validate: Option<bool>,
-    ) -> Result<(Write, OperationResult, u32), XrpcError> {
+    fn parse(&self, validate: Option<bool>) -> Result<(Write, OperationResult, u32), XrpcError> {
         let typed: Typed<'_> = self.read()?;
         match typed.kind.strip_prefix("com.atproto.repo.applyWrites#") {
             Some("create") => {
-                let Create { collection, rkey, value } = self.read()?;
+                let Create {
+                    collection,
+                    rkey,
+                    value,
+                } = self.read()?;
                 let validation_status = validation(validate, &collection)?;
                 let record = NewRecord::parse(&collection, value)?;
                 let path = RecordPath::new(collection, record_key(self.pds, rkey.as_deref())?);
                 let (uri, cid) = (uri(self.did, &path), record.cid);
-                let result = OperationResult::Created { uri, cid, validation_status };
+                let result = OperationResult::Created {
+                    uri,
+                    cid,
+                    validation_status,
+                };
                 Ok((write(path, Intent::Create(record)), result, CREATE_POINTS))
             }
             Some("update") => {
-                let Update { collection, rkey, value } = self.read()?;
+                let Update {
+                    collection,
+                    rkey,
+                    value,
+                } = self.read()?;
                 let validation_status = validation(validate, &collection)?;
                 let record = NewRecord::parse(&collection, value)?;
                 let path = RecordPath::new(collection, rkey);
                 let (uri, cid) = (uri(self.did, &path), record.cid);
-                let result = OperationResult::Updated { uri, cid, validation_status };
+                let result = OperationResult::Updated {
+                    uri,
+                    cid,
+                    validation_status,
+                };
                 Ok((write(path, Intent::Update(record)), result, UPDATE_POINTS))
             }
             Some("delete") => {
                 let Delete { collection, rkey } = self.read()?;
                 let path = RecordPath::new(collection, rkey);
-                Ok((write(path, Intent::Delete), OperationResult::Deleted {}, DELETE_POINTS))
+                Ok((
+                    write(path, Intent::Delete),
+                    OperationResult::Deleted {},
+                    DELETE_POINTS,
+                ))
             }
             _ => Err(invalid(format_args!(
                 "writes[{}]: $type must be com.atproto.repo.applyWrites#create, #update or #delete",
@@ -157,5 +193,9 @@ impl Operation<'_> {
 }
 
 fn write(path: RecordPath, intent: Intent) -> Write {
-    Write { path, intent, swap_record: None }
+    Write {
+        path,
+        intent,
+        swap_record: None,
+    }
 }

@@ -48,5 +48,11 @@ pub(super) async fn handle(
         })
     };
     let commit = pds.repos.write(&member.account, batch).await?;
-    Ok(Output(Written::new(member.did(), &path, cid, commit, status)))
+    Ok(Output(Written::new(
+        member.did(),
+        &path,
+        cid,
+        commit,
+        status,
+    )))
 }

@@ -46,5 +46,7 @@ pub(super) async fn handle(
         })
     };
     let commit = pds.repos.write(&member.account, batch).await?;
-    Ok(Output(Deleted { commit: commit.map(Into::into) }))
+    Ok(Output(Deleted {
+        commit: commit.map(Into::into),
+    }))
 }

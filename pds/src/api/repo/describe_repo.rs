@@ -33,10 +33,17 @@ pub(super) async fn handle(
 ) -> Result<Output<Description>, XrpcError> {
     let found = pds.accounts.find(&parameters.repo).await?;
     let account = found.ok_or_else(|| {
-        bad("RepoNotFound", format_args!("Could not find repo: {}", parameters.repo.as_str()))
+        bad(
+            "RepoNotFound",
+            format_args!("Could not find repo: {}", parameters.repo.as_str()),
+        )
     })?;
     active(&account)?;
-    let document = pds.resolver.did_document(&account.did).await.map_err(resolve_error)?;
+    let document = pds
+        .resolver
+        .did_document(&account.did)
+        .await
+        .map_err(resolve_error)?;
     let handle_is_correct =
         account.handle.is_some() && document.handle() == account.handle.as_ref();
     let did_doc = RawValue::from_string(document.json().to_owned()).map_err(XrpcError::internal)?;

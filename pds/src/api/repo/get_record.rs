@@ -56,7 +56,13 @@ pub(super) async fn handle(
         return Err(bad("RecordNotFound", message));
     };
     let mut out = Vec::with_capacity(record.value.len() * 2 + 256);
-    write_record(&mut out, account.did.as_str(), &path, &record.cid, &record.value)?;
+    write_record(
+        &mut out,
+        account.did.as_str(),
+        &path,
+        &record.cid,
+        &record.value,
+    )?;
     Ok(json_response(out))
 }
 
@@ -76,8 +82,11 @@ async fn ask(pds: &Pds, app_view: &Service, query: &str) -> Result<Response, Xrp
     })?;
     let mut response = json_response(answer.body.to_vec());
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY);
-    *response.status_mut() =
-        if status == StatusCode::INTERNAL_SERVER_ERROR { StatusCode::BAD_GATEWAY } else { status };
+    *response.status_mut() = if status == StatusCode::INTERNAL_SERVER_ERROR {
+        StatusCode::BAD_GATEWAY
+    } else {
+        status
+    };
     Ok(response)
 }
 
@@ -90,7 +99,14 @@ pub(super) fn write_record(
     block: &[u8],
 ) -> Result<(), XrpcError> {
     // None of these needs escaping: a DID, an NSID, a record key and a CID are plain ASCII.
-    for part in ["{\"uri\":\"at://", did, "/", path.collection.as_str(), "/", path.rkey.as_str()] {
+    for part in [
+        "{\"uri\":\"at://",
+        did,
+        "/",
+        path.collection.as_str(),
+        "/",
+        path.rkey.as_str(),
+    ] {
         out.extend_from_slice(part.as_bytes());
     }
     out.extend_from_slice(b"\",\"cid\":\"");

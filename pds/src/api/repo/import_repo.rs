@@ -18,7 +18,9 @@ pub(super) async fn handle(
 ) -> Result<StatusCode, XrpcError> {
     let kind = body.content_type.as_deref().unwrap_or_default();
     if kind.split(';').next().unwrap_or_default().trim() != "application/vnd.ipld.car" {
-        return Err(invalid("wrong request encoding: expected application/vnd.ipld.car"));
+        return Err(invalid(
+            "wrong request encoding: expected application/vnd.ipld.car",
+        ));
     }
     let limit_bytes = pds.config.import_limit_bytes;
     if body.content_length.is_some_and(|bytes| bytes > limit_bytes) {
@@ -27,6 +29,8 @@ pub(super) async fn handle(
     let pieces = stream::try_unfold(body, |mut body| async move {
         Ok::<_, XrpcError>(body.chunk().await?.map(|piece| (piece, body)))
     });
-    pds.repos.import(&member.account, limit_bytes, Box::pin(pieces)).await?;
+    pds.repos
+        .import(&member.account, limit_bytes, Box::pin(pieces))
+        .await?;
     Ok(StatusCode::OK)
 }

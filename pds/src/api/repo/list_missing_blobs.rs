@@ -41,10 +41,16 @@ pub(super) async fn handle(
     let after = optional_cid("cursor", parameters.cursor.as_deref())?;
     let found = pds.blobs.missing(member.id(), after, limit).await?;
     let full = found.len() == limit;
-    let cursor = found.last().filter(|_| full).map(|blob| blob.cid.to_string());
+    let cursor = found
+        .last()
+        .filter(|_| full)
+        .map(|blob| blob.cid.to_string());
     let blobs = found
         .into_iter()
-        .map(|blob| MissingView { cid: blob.cid, record_uri: uri(member.did(), &blob.path) })
+        .map(|blob| MissingView {
+            cid: blob.cid,
+            record_uri: uri(member.did(), &blob.path),
+        })
         .collect();
     Ok(Output(Missing { blobs, cursor }))
 }

@@ -30,23 +30,49 @@ pub(super) async fn handle(
     Query(parameters): Query<Parameters>,
 ) -> Result<Response, XrpcError> {
     let limit = limit(parameters.limit, 50, 100)?;
-    let account = pds.accounts.find(&parameters.repo).await?.filter(|account| account.is_active());
+    let account = pds
+        .accounts
+        .find(&parameters.repo)
+        .await?
+        .filter(|account| account.is_active());
     let account = account.ok_or_else(|| {
-        invalid(format_args!("Could not find repo: {}", parameters.repo.as_str()))
+        invalid(format_args!(
+            "Could not find repo: {}",
+            parameters.repo.as_str()
+        ))
     })?;
     let after = parameters.cursor.filter(|cursor| !cursor.is_empty());
-    let page = Page { after, limit, ascending: parameters.reverse };
-    let records = pds.repos.records(account.id, parameters.collection.clone(), page).await?;
-    let bytes: usize = records.iter().map(|record| record.value.len() * 2 + 256).sum();
+    let page = Page {
+        after,
+        limit,
+        ascending: parameters.reverse,
+    };
+    let records = pds
+        .repos
+        .records(account.id, parameters.collection.clone(), page)
+        .await?;
+    let bytes: usize = records
+        .iter()
+        .map(|record| record.value.len() * 2 + 256)
+        .sum();
     let mut out = Vec::with_capacity(bytes + 64);
     out.extend_from_slice(b"{\"records\":[");
     for (place, record) in records.iter().enumerate() {
         if place > 0 {
             out.push(b',');
         }
-        let rkey = record.rkey.parse().map_err(|_| StoreError::corrupt("record key"))?;
+        let rkey = record
+            .rkey
+            .parse()
+            .map_err(|_| StoreError::corrupt("record key"))?;
         let path = RecordPath::new(parameters.collection.clone(), rkey);
-        write_record(&mut out, account.did.as_str(), &path, &record.cid, &record.value)?;
+        write_record(
+            &mut out,
+            account.did.as_str(),
+            &path,
+            &record.cid,
+            &record.value,
+        )?;
     }
     out.push(b']');
     if let Some(last) = records.last().filter(|_| records.len() == limit) {

@@ -10,8 +10,16 @@ use crate::app::Pds;
 use crate::auth::extract::Member;
 use crate::repo::CommitMeta;
 
-const HOUR: Budget = Budget { name: "repo-write-hour", points: 5_000, seconds: 3_600 };
-const DAY: Budget = Budget { name: "repo-write-day", points: 35_000, seconds: 86_400 };
+const HOUR: Budget = Budget {
+    name: "repo-write-hour",
+    points: 5_000,
+    seconds: 3_600,
+};
+const DAY: Budget = Budget {
+    name: "repo-write-day",
+    points: 35_000,
+    seconds: 86_400,
+};
 
 /// Points of one operation.
 pub(super) const CREATE_POINTS: u32 = 3;
@@ -36,8 +44,13 @@ pub(super) async fn check_own_repo(
     }
     match pds.accounts.find(repo).await? {
         Some(account) if account.id == member.id() => Ok(()),
-        Some(_) => Err(XrpcError::auth_required("the repository is not the caller's own")),
-        None => Err(invalid(format_args!("Could not find repo: {}", repo.as_str()))),
+        Some(_) => Err(XrpcError::auth_required(
+            "the repository is not the caller's own",
+        )),
+        None => Err(invalid(format_args!(
+            "Could not find repo: {}",
+            repo.as_str()
+        ))),
     }
 }
 
@@ -70,7 +83,8 @@ pub(super) fn record_key(pds: &Pds, given: Option<&str>) -> Result<RecordKey, Xr
 
 /// A CID parameter of the body.
 pub(super) fn cid(name: &str, text: &str) -> Result<Cid, XrpcError> {
-    text.parse().map_err(|error| invalid(format_args!("{name}: {error}")))
+    text.parse()
+        .map_err(|error| invalid(format_args!("{name}: {error}")))
 }
 
 /// As [`cid`], when it may be absent.
@@ -94,7 +108,10 @@ pub(super) struct CommitView {
 
 impl From<CommitMeta> for CommitView {
     fn from(commit: CommitMeta) -> Self {
-        Self { cid: commit.cid, rev: commit.rev.to_string() }
+        Self {
+            cid: commit.cid,
+            rev: commit.rev.to_string(),
+        }
     }
 }
 
@@ -118,7 +135,12 @@ impl Written {
         commit: Option<CommitMeta>,
         validation_status: Option<&'static str>,
     ) -> Self {
-        Self { uri: uri(did, path), cid, commit: commit.map(Into::into), validation_status }
+        Self {
+            uri: uri(did, path),
+            cid,
+            commit: commit.map(Into::into),
+            validation_status,
+        }
     }
 }
 

@@ -46,8 +46,18 @@ pub(super) async fn handle(
     };
     let batch = Batch {
         swap_commit: optional_cid("swapCommit", input.swap_commit.as_deref())?,
-        ..Batch::one(Write { path: path.clone(), intent: Intent::Put(record), swap_record })
+        ..Batch::one(Write {
+            path: path.clone(),
+            intent: Intent::Put(record),
+            swap_record,
+        })
     };
     let commit = pds.repos.write(&member.account, batch).await?;
-    Ok(Output(Written::new(member.did(), &path, cid, commit, status)))
+    Ok(Output(Written::new(
+        member.did(),
+        &path,
+        cid,
+        commit,
+        status,
+    )))
 }

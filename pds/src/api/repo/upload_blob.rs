@@ -30,9 +30,14 @@ pub(super) async fn handle(
     let pieces = stream::try_unfold(body, |mut body| async move {
         Ok::<_, XrpcError>(body.chunk().await?.map(|piece| (piece, body)))
     });
-    let received = pds.blobs.receive(kind.as_deref(), length, Box::pin(pieces)).await?;
+    let received = pds
+        .blobs
+        .receive(kind.as_deref(), length, Box::pin(pieces))
+        .await?;
     let blob = pds.blobs.settle(account.id, received).await?;
-    Ok(Output(Uploaded { blob: blob.to_value() }))
+    Ok(Output(Uploaded {
+        blob: blob.to_value(),
+    }))
 }
 
 /// A member, or another service that uploads for one, such as a video service.
@@ -47,8 +52,15 @@ impl FromRequestParts<Pds> for Uploader {
         if service_auth::parse(&token).is_err() {
             return Ok(Self(Member::from_request_parts(parts, pds).await?.account));
         }
-        let issuer = pds.check_service_token(&token, NSID).await.map_err(AuthError::from)?;
-        let account = pds.accounts.by_did(&issuer).await?.ok_or(AuthError::AccountNotFound)?;
+        let issuer = pds
+            .check_service_token(&token, NSID)
+            .await
+            .map_err(AuthError::from)?;
+        let account = pds
+            .accounts
+            .by_did(&issuer)
+            .await?
+            .ok_or(AuthError::AccountNotFound)?;
         if account.status() == AccountStatus::TakenDown {
             return Err(AuthError::TakenDown.into());
         }

@@ -47,7 +47,9 @@ pub(super) async fn handle(
     let blob = blob.ok_or_else(|| bad("BlobNotFound", "Blob not found"))?;
     let tag = format!("\"{cid}\"");
     let known = headers.get_all(IF_NONE_MATCH).iter().any(|value| {
-        value.to_str().is_ok_and(|text| text.split(',').any(|one| one.trim() == tag))
+        value
+            .to_str()
+            .is_ok_and(|text| text.split(',').any(|one| one.trim() == tag))
     });
     let mut response = if known {
         let mut response = Response::new(Body::empty());
@@ -64,9 +66,15 @@ pub(super) async fn handle(
         out.insert(CONTENT_LENGTH, HeaderValue::from(blob.size));
     }
     out.insert(ETAG, text(tag)?);
-    out.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=86400, immutable"));
+    out.insert(
+        CACHE_CONTROL,
+        HeaderValue::from_static("public, max-age=86400, immutable"),
+    );
     out.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    out.insert(CONTENT_DISPOSITION, text(format!("attachment; filename=\"{cid}\""))?);
+    out.insert(
+        CONTENT_DISPOSITION,
+        text(format!("attachment; filename=\"{cid}\""))?,
+    );
     out.insert(
         CONTENT_SECURITY_POLICY,
         HeaderValue::from_static("default-src 'none'; sandbox"),

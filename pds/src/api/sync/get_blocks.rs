@@ -31,14 +31,19 @@ pub(super) async fn handle(
     Query(parameters): Query<Parameters>,
 ) -> Result<Response, XrpcError> {
     if parameters.cids.len() > CIDS_MAX {
-        return Err(invalid(format_args!("parameter \"cids\": at most {CIDS_MAX} at once")));
+        return Err(invalid(format_args!(
+            "parameter \"cids\": at most {CIDS_MAX} at once"
+        )));
     }
     let parsed: Result<Vec<Cid>, _> = parameters.cids.iter().map(|text| text.parse()).collect();
     let cids = parsed.map_err(|error| invalid(format_args!("parameter \"cids\": {error}")))?;
     let account = visible(&pds, &viewer, &parameters.did).await?;
     let found = pds.repos.blocks(account.id, &cids).await?;
-    let missing: Vec<String> =
-        cids.iter().filter(|cid| !found.contains_key(cid)).map(Cid::to_string).collect();
+    let missing: Vec<String> = cids
+        .iter()
+        .filter(|cid| !found.contains_key(cid))
+        .map(Cid::to_string)
+        .collect();
     if !missing.is_empty() {
         let message = format!("Could not find cids: {}", missing.join(", "));
         return Err(bad("BlockNotFound", message));

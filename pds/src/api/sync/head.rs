@@ -37,7 +37,10 @@ pub(super) async fn latest_commit(
 ) -> Result<Output<LatestCommit>, XrpcError> {
     let account = visible(&pds, &viewer, &did).await?;
     let head = pds.repos.head(account.id)?.ok_or_else(|| not_found(&did))?;
-    Ok(Output(LatestCommit { cid: head.cid, rev: head.rev.to_string() }))
+    Ok(Output(LatestCommit {
+        cid: head.cid,
+        rev: head.rev.to_string(),
+    }))
 }
 
 pub(super) async fn head(
@@ -47,7 +50,10 @@ pub(super) async fn head(
 ) -> Result<Output<Root>, XrpcError> {
     let account = visible(&pds, &viewer, &did).await?;
     let head = pds.repos.head(account.id)?.ok_or_else(|| {
-        bad("HeadNotFound", format_args!("Could not find root for DID: {did}"))
+        bad(
+            "HeadNotFound",
+            format_args!("Could not find root for DID: {did}"),
+        )
     })?;
     Ok(Output(Root { root: head.cid }))
 }

@@ -41,7 +41,10 @@ pub(super) async fn handle(
         .transpose()
         .map_err(|error| invalid(format_args!("parameter \"cursor\": {error}")))?;
     let account = visible(&pds, &viewer, &parameters.did).await?;
-    let cids = pds.blobs.list(account.id, parameters.since, after, limit).await?;
+    let cids = pds
+        .blobs
+        .list(account.id, parameters.since, after, limit)
+        .await?;
     let full = cids.len() == limit;
     let cursor = cids.last().filter(|_| full).map(Cid::to_string);
     Ok(Output(Listed { cids, cursor }))

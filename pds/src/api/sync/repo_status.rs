@@ -29,7 +29,11 @@ pub(super) async fn handle(
     State(pds): State<Pds>,
     Query(Parameters { did }): Query<Parameters>,
 ) -> Result<Output<Status>, XrpcError> {
-    let account = pds.accounts.by_did(&did).await?.ok_or_else(|| not_found(&did))?;
+    let account = pds
+        .accounts
+        .by_did(&did)
+        .await?
+        .ok_or_else(|| not_found(&did))?;
     let active = account.is_active();
     let rev = if active {
         let head = pds.repos.head(account.id)?.ok_or_else(|| not_found(&did))?;
@@ -37,5 +41,10 @@ pub(super) async fn handle(
     } else {
         None
     };
-    Ok(Output(Status { did, active, status: account.status().name(), rev }))
+    Ok(Output(Status {
+        did,
+        active,
+        status: account.status().name(),
+        rev,
+    }))
 }

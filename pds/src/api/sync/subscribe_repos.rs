@@ -21,5 +21,7 @@ pub(super) async fn handle(
     Query(parameters): Query<Parameters>,
     upgrade: Upgrade,
 ) -> Result<Response, XrpcError> {
-    pds.sequencer.stream().accept(upgrade, parameters.cursor, client)
+    pds.sequencer
+        .stream()
+        .accept(upgrade, parameters.cursor, client)
 }

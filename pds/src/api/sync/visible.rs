@@ -21,7 +21,11 @@ pub(super) async fn visible(
     viewer: &Viewer,
     did: &Did,
 ) -> Result<Arc<Account>, XrpcError> {
-    let account = pds.accounts.by_did(did).await?.ok_or_else(|| not_found(did))?;
+    let account = pds
+        .accounts
+        .by_did(did)
+        .await?
+        .ok_or_else(|| not_found(did))?;
     if !viewer.may_see_inactive(did) {
         active(&account)?;
     }
@@ -33,18 +37,23 @@ pub(in crate::api) fn active(account: &Account) -> Result<(), XrpcError> {
     let did = &account.did;
     match account.status() {
         AccountStatus::Active => Ok(()),
-        AccountStatus::TakenDown => {
-            Err(bad("RepoTakendown", format_args!("Repo has been taken down: {did}")))
-        }
-        AccountStatus::Deactivated => {
-            Err(bad("RepoDeactivated", format_args!("Repo has been deactivated: {did}")))
-        }
+        AccountStatus::TakenDown => Err(bad(
+            "RepoTakendown",
+            format_args!("Repo has been taken down: {did}"),
+        )),
+        AccountStatus::Deactivated => Err(bad(
+            "RepoDeactivated",
+            format_args!("Repo has been deactivated: {did}"),
+        )),
     }
 }
 
 /// The answer for a DID that has no repository here.
 pub(super) fn not_found(did: &Did) -> XrpcError {
-    bad("RepoNotFound", format_args!("Could not find repo for DID: {did}"))
+    bad(
+        "RepoNotFound",
+        format_args!("Could not find repo for DID: {did}"),
+    )
 }
 
 /// An answer that is a CAR file.

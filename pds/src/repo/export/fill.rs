@@ -88,8 +88,7 @@ impl Filling {
                     return Ok(Progress::Done);
                 }
                 Some(Step::Node(cid)) => {
-                    let (rev, block) =
-                        shelf.node(&cid)?.ok_or(ExportError::Missing { cid })?;
+                    let (rev, block) = shelf.node(&cid)?.ok_or(ExportError::Missing { cid })?;
                     // An unchanged node stands for its whole subtree.
                     if self.since.is_some_and(|since| rev <= since) {
                         self.exporter.skip();
@@ -163,7 +162,11 @@ impl Rows {
     ) -> Result<Option<(Cid, Tid, Bytes)>, StoreError> {
         let id = self.enter(conn, collection)?;
         loop {
-            while self.ahead.front().is_some_and(|row| row.rkey.as_str() < rkey) {
+            while self
+                .ahead
+                .front()
+                .is_some_and(|row| row.rkey.as_str() < rkey)
+            {
                 self.ahead.pop_front();
             }
             match self.ahead.front() {
@@ -198,7 +201,9 @@ impl Rows {
         collection: Option<i64>,
         from: &str,
     ) -> Result<(), StoreError> {
-        let Some(collection) = collection else { return Ok(()) };
+        let Some(collection) = collection else {
+            return Ok(());
+        };
         let (mut rows, mut bytes) = (0, 0);
         self.exhausted = true;
         let (ahead, exhausted) = (&mut self.ahead, &mut self.exhausted);

@@ -52,9 +52,16 @@ impl Writer {
     pub(super) fn create(folder: Option<&Path>, limit_bytes: u64) -> io::Result<Self> {
         let name = format!("import-{}", data_encoding::HEXLOWER.encode(&random::<8>()));
         let path = folder.unwrap_or(Path::new(".")).join(name);
-        let file = File::options().read(true).write(true).create_new(true).open(&path)?;
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)?;
         fs::remove_file(&path)?;
-        let limits = StreamLimits { block_bytes: BLOCK_BYTES_MAX, total_bytes: limit_bytes };
+        let limits = StreamLimits {
+            block_bytes: BLOCK_BYTES_MAX,
+            total_bytes: limit_bytes,
+        };
         Ok(Self {
             reader: StreamReader::new(limits),
             out: BufWriter::with_capacity(256 << 10, file),
@@ -82,7 +89,13 @@ impl Writer {
             }
             self.out.write_all(&block)?;
             let bytes = u32::try_from(block.len()).unwrap_or(u32::MAX);
-            self.index.insert(cid, Place { offset: self.offset, bytes });
+            self.index.insert(
+                cid,
+                Place {
+                    offset: self.offset,
+                    bytes,
+                },
+            );
             self.offset += u64::from(bytes);
         }
         Ok(())
@@ -95,8 +108,15 @@ impl Writer {
             Some([root]) => Link::as_cid(root).ok_or(ImportError::Roots)?,
             _ => return Err(ImportError::Roots),
         };
-        let file = self.out.into_inner().map_err(io::IntoInnerError::into_error)?;
-        Ok(Staged { file, index: self.index, root })
+        let file = self
+            .out
+            .into_inner()
+            .map_err(io::IntoInnerError::into_error)?;
+        Ok(Staged {
+            file,
+            index: self.index,
+            root,
+        })
     }
 }
 
@@ -108,11 +128,16 @@ impl Staged {
         if commit.did == *did {
             return Ok(commit);
         }
-        Err(ImportError::OtherAccount { given: commit.did, wanted: did.clone() })
+        Err(ImportError::OtherAccount {
+            given: commit.did,
+            wanted: did.clone(),
+        })
     }
 
     fn read(&self, cid: &Cid) -> io::Result<Option<Bytes>> {
-        let Some(place) = self.index.get(cid) else { return Ok(None) };
+        let Some(place) = self.index.get(cid) else {
+            return Ok(None);
+        };
         let mut block = vec![0; usize::try_from(place.bytes).unwrap_or(0)];
         self.file.read_exact_at(&mut block, place.offset)?;
         Ok(Some(block.into()))

@@ -84,7 +84,10 @@ fn edits_during_a_flush_are_not_lost_whether_it_succeeds_or_fails() {
         nodes.absorb(delta(&[2, 5], &[1]), rev(2));
         let flush = nodes.take_flush(ACCOUNT).unwrap();
         nodes.absorb(delta(&[3], &[2]), rev(3));
-        assert!(nodes.get(&block(5).0).is_some(), "on its way, still readable");
+        assert!(
+            nodes.get(&block(5).0).is_some(),
+            "on its way, still readable"
+        );
         if fails {
             nodes.flush_failed();
         } else {

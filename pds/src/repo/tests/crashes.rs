@@ -6,7 +6,10 @@ use crate::repo::{Intent, WriteError};
 use crate::store::{StoreError, node, repo as store};
 
 async fn nodes(rig: &Rig, account: AccountId) -> u64 {
-    rig.database.read(move |conn| node::count(conn, account)).await.unwrap()
+    rig.database
+        .read(move |conn| node::count(conn, account))
+        .await
+        .unwrap()
 }
 
 async fn is_complete(rig: &Rig, account: AccountId) -> bool {
@@ -33,9 +36,14 @@ async fn nodes_lost_in_a_crash_come_back_from_the_events() {
     let before = rig.export(&ada).await;
 
     let rig = rig.crash().await;
-    assert!(!is_complete(&rig, ada.id).await, "the test is about unwritten nodes");
+    assert!(
+        !is_complete(&rig, ada.id).await,
+        "the test is about unwritten nodes"
+    );
     assert_eq!(rig.export(&ada).await, before);
-    rig.write(&ada, create(&note_path("later"), "x")).await.unwrap();
+    rig.write(&ada, create(&note_path("later"), "x"))
+        .await
+        .unwrap();
     assert_eq!(rig.export(&ada).await.1, rig.table(&ada).await);
 
     // What is written in the end is the tree and nothing else.
@@ -47,7 +55,11 @@ async fn nodes_lost_in_a_crash_come_back_from_the_events() {
         .unwrap();
     let rig = rig.crash().await;
     rig.export(&ada).await;
-    assert_eq!(nodes(&rig, ada.id).await, written, "as many as a rebuild makes");
+    assert_eq!(
+        nodes(&rig, ada.id).await,
+        written,
+        "as many as a rebuild makes"
+    );
 }
 
 #[tokio::test]
@@ -68,7 +80,9 @@ async fn a_crash_between_two_flushes_of_a_round_is_made_up_at_start() {
         .unwrap();
     let rig = rig.crash().await;
     for who in [&ada, &ben] {
-        rig.write(who, create(&note_path("later"), "x")).await.unwrap();
+        rig.write(who, create(&note_path("later"), "x"))
+            .await
+            .unwrap();
         assert_eq!(rig.export(who).await.1, rig.table(who).await);
     }
 }
@@ -79,17 +93,26 @@ async fn without_the_events_the_tree_is_rebuilt_from_its_records() {
     let ada = rig.member("ada").await;
     rig.notes(&ada, 200).await;
     // Collections whose order differs as names and as bytes of paths.
-    for path in ["com.example.note.sub/a", "com.example.note-x/a", "com.example.a/a"] {
+    for path in [
+        "com.example.note.sub/a",
+        "com.example.note-x/a",
+        "com.example.a/a",
+    ] {
         if let Ok(path) = path.parse::<RecordPath>() {
             rig.write(&ada, create(&path, "x")).await.unwrap();
         }
     }
     let before = rig.export(&ada).await;
-    rig.database.write(|tx| tx.execute("DELETE FROM event", [])).await.unwrap();
+    rig.database
+        .write(|tx| tx.execute("DELETE FROM event", []))
+        .await
+        .unwrap();
     let rig = rig.crash().await;
     assert_eq!(rig.export(&ada).await, before);
     assert!(is_complete(&rig, ada.id).await);
-    rig.write(&ada, create(&note_path("later"), "x")).await.unwrap();
+    rig.write(&ada, create(&note_path("later"), "x"))
+        .await
+        .unwrap();
     assert_eq!(rig.export(&ada).await.1, rig.table(&ada).await);
 }
 
@@ -110,7 +133,10 @@ async fn a_node_lost_from_the_table_is_rebuilt_during_the_write_that_needs_it() 
         })
         .await
         .unwrap();
-    rig.write(&ada, create(&note_path("later"), "x")).await.unwrap().unwrap();
+    rig.write(&ada, create(&note_path("later"), "x"))
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(rig.export(&ada).await.1, rig.table(&ada).await);
 }
 
@@ -124,7 +150,10 @@ async fn records_that_do_not_add_up_to_the_head_close_the_repository() {
     rig.database
         .write(move |tx| {
             tx.execute("DELETE FROM event", [])?;
-            tx.execute("DELETE FROM record WHERE account = ?1 AND rkey = ?2", (id, rkey))
+            tx.execute(
+                "DELETE FROM record WHERE account = ?1 AND rkey = ?2",
+                (id, rkey),
+            )
         })
         .await
         .unwrap();
@@ -133,8 +162,14 @@ async fn records_that_do_not_add_up_to_the_head_close_the_repository() {
         let refused = rig.write(&ada, create(&note_path("later"), "x")).await;
         assert!(matches!(refused, Err(WriteError::Closed)));
     }
-    assert!(matches!(rig.repos.export(ada.id, None).await, Err(WriteError::Closed)));
-    rig.write(&ben, create(&note_path("later"), "x")).await.unwrap().unwrap();
+    assert!(matches!(
+        rig.repos.export(ada.id, None).await,
+        Err(WriteError::Closed)
+    ));
+    rig.write(&ben, create(&note_path("later"), "x"))
+        .await
+        .unwrap()
+        .unwrap();
 }
 
 #[tokio::test]

@@ -92,16 +92,25 @@ async fn what_came_since_a_revision_completes_an_older_copy() {
     let old = collect(old).await.unwrap();
     rig.repos.flush().await.unwrap();
     rig.write(&ada, put(&paths[10], "changed")).await.unwrap();
-    rig.write(&ada, intent(&paths[20], Intent::Delete)).await.unwrap();
+    rig.write(&ada, intent(&paths[20], Intent::Delete))
+        .await
+        .unwrap();
     for flushed in [false, true] {
         if flushed {
             rig.repos.flush().await.unwrap();
         }
-        rig.write(&ada, create(&note_path(&format!("new{flushed}")), "x")).await.unwrap();
+        rig.write(&ada, create(&note_path(&format!("new{flushed}")), "x"))
+            .await
+            .unwrap();
         let export = rig.repos.export(ada.id, Some(since)).await.unwrap();
         let head = export.head.clone();
         let diff = collect(export).await.unwrap();
-        assert!(diff.len() < old.len() / 4, "{} of {}", diff.len(), old.len());
+        assert!(
+            diff.len() < old.len() / 4,
+            "{} of {}",
+            diff.len(),
+            old.len()
+        );
         let mut blocks = car::read(&old, 1_000_000).unwrap().blocks;
         blocks.extend(car::read(&diff, 1_000_000).unwrap().blocks);
         let records = walk(&blocks, head.data);

@@ -12,15 +12,31 @@ async fn every_kind_of_write_shows_in_records_tree_and_an_event_that_proves_itse
     let rig = Rig::start().await;
     let ada = rig.member("ada").await;
     let (one, two) = (note_path("one"), note_path("two"));
-    rig.write(&ada, create(&one, "first")).await.unwrap().unwrap();
+    rig.write(&ada, create(&one, "first"))
+        .await
+        .unwrap()
+        .unwrap();
     rig.write(&ada, put(&two, "second")).await.unwrap().unwrap();
-    rig.write(&ada, put(&one, "changed")).await.unwrap().unwrap();
-    rig.write(&ada, intent(&two, Intent::Delete)).await.unwrap().unwrap();
-    let last = rig.write(&ada, create(&two, "again")).await.unwrap().unwrap();
+    rig.write(&ada, put(&one, "changed"))
+        .await
+        .unwrap()
+        .unwrap();
+    rig.write(&ada, intent(&two, Intent::Delete))
+        .await
+        .unwrap()
+        .unwrap();
+    let last = rig
+        .write(&ada, create(&two, "again"))
+        .await
+        .unwrap()
+        .unwrap();
 
     let commits = rig.checked_commits(&ada);
-    let actions: Vec<Action> =
-        commits.iter().flat_map(|commit| &commit.ops).map(|op| op.action).collect();
+    let actions: Vec<Action> = commits
+        .iter()
+        .flat_map(|commit| &commit.ops)
+        .map(|op| op.action)
+        .collect();
     use Action::{Create, Delete, Update};
     assert_eq!(actions, [Create, Create, Update, Delete, Create]);
     let (head, records) = rig.export(&ada).await;
@@ -36,7 +52,12 @@ async fn writes_without_effect_make_no_commit() {
     let path = note_path("one");
     rig.write(&ada, put(&path, "x")).await.unwrap().unwrap();
     assert_eq!(rig.write(&ada, put(&path, "x")).await.unwrap(), None);
-    assert_eq!(rig.write(&ada, intent(&note_path("no"), Intent::Ensure)).await.unwrap(), None);
+    assert_eq!(
+        rig.write(&ada, intent(&note_path("no"), Intent::Ensure))
+            .await
+            .unwrap(),
+        None
+    );
     assert_eq!(rig.checked_commits(&ada).len(), 2);
 }
 
@@ -51,29 +72,67 @@ async fn writes_that_do_not_fit_are_refused_by_name_and_change_nothing() {
     assert!(matches!(exists, Err(WriteError::RecordExists { .. })));
     let missing = rig.write(&ada, intent(&gone, Intent::Delete)).await;
     assert!(matches!(missing, Err(WriteError::RecordMissing { .. })));
-    let missing = rig.write(&ada, intent(&gone, Intent::Update(note(&gone, "z")))).await;
+    let missing = rig
+        .write(&ada, intent(&gone, Intent::Update(note(&gone, "z"))))
+        .await;
     assert!(matches!(missing, Err(WriteError::RecordMissing { .. })));
 
     let twice = vec![create(&gone, "a"), intent(&gone, Intent::Delete)];
-    let twice = rig.repos.write(&ada, Batch { writes: twice, ..Batch::default() }).await;
+    let twice = rig
+        .repos
+        .write(
+            &ada,
+            Batch {
+                writes: twice,
+                ..Batch::default()
+            },
+        )
+        .await;
     assert!(matches!(twice, Err(WriteError::DuplicatePath { .. })));
 
-    let many = (0..201).map(|n| create(&note_path(&n.to_string()), "n")).collect();
-    let many = rig.repos.write(&ada, Batch { writes: many, ..Batch::default() }).await;
-    assert!(matches!(many, Err(WriteError::TooManyWrites { writes: 201 })));
+    let many = (0..201)
+        .map(|n| create(&note_path(&n.to_string()), "n"))
+        .collect();
+    let many = rig
+        .repos
+        .write(
+            &ada,
+            Batch {
+                writes: many,
+                ..Batch::default()
+            },
+        )
+        .await;
+    assert!(matches!(
+        many,
+        Err(WriteError::TooManyWrites { writes: 201 })
+    ));
 
     let wrong = Cid::dag_cbor(b"other");
-    let batch = Batch { swap_commit: Some(wrong), ..Batch::one(create(&gone, "a")) };
+    let batch = Batch {
+        swap_commit: Some(wrong),
+        ..Batch::one(create(&gone, "a"))
+    };
     let refused = rig.repos.write(&ada, batch).await;
     assert!(matches!(refused, Err(WriteError::CommitSwap { present }) if present == first.cid));
     for swap in [Some(wrong), None] {
-        let write = Write { swap_record: Some(swap), ..put(&path, "b") };
+        let write = Write {
+            swap_record: Some(swap),
+            ..put(&path, "b")
+        };
         let refused = rig.write(&ada, write).await;
         assert!(matches!(refused, Err(WriteError::RecordSwap { .. })));
     }
     assert_eq!(rig.checked_commits(&ada).len(), 2);
     assert_eq!(rig.export(&ada).await.0.cid, first.cid);
+}
 
+#[tokio::test]
+async fn writes_whose_preconditions_hold_go_through() {
+    let rig = Rig::start().await;
+    let ada = rig.member("ada").await;
+    let (path, gone) = (note_path("one"), note_path("gone"));
+    let first = rig.write(&ada, create(&path, "x")).await.unwrap().unwrap();
     let batch = Batch {
         swap_commit: Some(first.cid),
         ..Batch::one(Write {
@@ -82,7 +141,10 @@ async fn writes_that_do_not_fit_are_refused_by_name_and_change_nothing() {
         })
     };
     rig.repos.write(&ada, batch).await.unwrap().unwrap();
-    let none_there = Write { swap_record: Some(None), ..put(&gone, "new") };
+    let none_there = Write {
+        swap_record: Some(None),
+        ..put(&gone, "new")
+    };
     rig.write(&ada, none_there).await.unwrap().unwrap();
 }
 
@@ -90,11 +152,26 @@ async fn writes_that_do_not_fit_are_refused_by_name_and_change_nothing() {
 async fn a_batch_with_one_bad_operation_changes_nothing() {
     let rig = Rig::start().await;
     let ada = rig.member("ada").await;
-    let writes = vec![create(&note_path("a"), "a"), intent(&note_path("b"), Intent::Delete)];
-    let refused = rig.repos.write(&ada, Batch { writes, ..Batch::default() }).await;
+    let writes = vec![
+        create(&note_path("a"), "a"),
+        intent(&note_path("b"), Intent::Delete),
+    ];
+    let refused = rig
+        .repos
+        .write(
+            &ada,
+            Batch {
+                writes,
+                ..Batch::default()
+            },
+        )
+        .await;
     assert!(matches!(refused, Err(WriteError::RecordMissing { .. })));
     assert!(rig.table(&ada).await.is_empty());
-    rig.write(&ada, create(&note_path("a"), "a")).await.unwrap().unwrap();
+    rig.write(&ada, create(&note_path("a"), "a"))
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(rig.checked_commits(&ada).len(), 2);
 }
 
@@ -106,7 +183,17 @@ async fn a_full_batch_of_creates_updates_and_deletes_inverts() {
     let mut writes: Vec<Write> = paths[..60].iter().map(|p| put(p, "changed")).collect();
     writes.extend(paths[60..120].iter().map(|p| intent(p, Intent::Delete)));
     writes.extend((0..80).map(|n| create(&note_path(&format!("n{n}")), "new")));
-    rig.repos.write(&ada, Batch { writes, ..Batch::default() }).await.unwrap().unwrap();
+    rig.repos
+        .write(
+            &ada,
+            Batch {
+                writes,
+                ..Batch::default()
+            },
+        )
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(rig.checked_commits(&ada).last().unwrap().ops.len(), 200);
     let (_, records) = rig.export(&ada).await;
     assert_eq!(records, rig.table(&ada).await);
@@ -121,16 +208,31 @@ async fn liking_the_same_post_again_removes_the_older_like_in_the_same_commit() 
         let path = format!("app.bsky.feed.like/{rkey}").parse().unwrap();
         let json = format!(r#"{{"subject":{{"uri":"{uri}","cid":"x"}}}}"#);
         let write = intent(&path, Intent::Create(record(&path, &json)));
-        Batch { replace_same_subject: true, ..Batch::one(write) }
+        Batch {
+            replace_same_subject: true,
+            ..Batch::one(write)
+        }
     };
-    rig.repos.write(&ada, like("one", "at://a/b/c")).await.unwrap();
-    rig.repos.write(&ada, like("two", "at://a/b/other")).await.unwrap();
-    rig.repos.write(&ada, like("three", "at://a/b/c")).await.unwrap();
+    rig.repos
+        .write(&ada, like("one", "at://a/b/c"))
+        .await
+        .unwrap();
+    rig.repos
+        .write(&ada, like("two", "at://a/b/other"))
+        .await
+        .unwrap();
+    rig.repos
+        .write(&ada, like("three", "at://a/b/c"))
+        .await
+        .unwrap();
     let keys: Vec<String> = rig.table(&ada).await.into_keys().collect();
     assert_eq!(keys, ["app.bsky.feed.like/three", "app.bsky.feed.like/two"]);
     assert_eq!(rig.checked_commits(&ada).last().unwrap().ops.len(), 2);
     // Nothing is left of the removed one: a third like removes exactly one again.
-    rig.repos.write(&ada, like("four", "at://a/b/c")).await.unwrap();
+    rig.repos
+        .write(&ada, like("four", "at://a/b/c"))
+        .await
+        .unwrap();
     assert_eq!(rig.checked_commits(&ada).last().unwrap().ops.len(), 2);
 }
 
@@ -160,7 +262,11 @@ async fn concurrent_writers_on_one_repository_stay_linear() {
     for task in tasks {
         made += task.await.unwrap();
     }
-    assert_eq!(rig.checked_commits(&ada).len(), made + 1, "one event per commit");
+    assert_eq!(
+        rig.checked_commits(&ada).len(),
+        made + 1,
+        "one event per commit"
+    );
     let (_, records) = rig.export(&ada).await;
     assert_eq!(records, rig.table(&ada).await);
 }
@@ -175,7 +281,10 @@ async fn an_account_that_was_deactivated_meanwhile_gets_no_commit() {
         .await
         .unwrap();
     let refused = rig.write(&ada, create(&note_path("b"), "b")).await;
-    assert!(matches!(refused, Err(WriteError::Refused(ApplyError::Inactive))));
+    assert!(matches!(
+        refused,
+        Err(WriteError::Refused(ApplyError::Inactive))
+    ));
     assert_eq!(rig.table(&ada).await.len(), 1);
     assert_eq!(rig.checked_commits(&ada).len(), 2);
 }
@@ -184,7 +293,11 @@ async fn an_account_that_was_deactivated_meanwhile_gets_no_commit() {
 async fn resigning_keeps_the_tree_raises_the_revision_and_says_sync() {
     let rig = Rig::start().await;
     let ada = rig.member("ada").await;
-    let before = rig.write(&ada, create(&note_path("a"), "a")).await.unwrap().unwrap();
+    let before = rig
+        .write(&ada, create(&note_path("a"), "a"))
+        .await
+        .unwrap()
+        .unwrap();
     let after = rig.repos.resign(&ada, |_| Ok(Vec::new())).await.unwrap();
     assert!(after.rev > before.rev);
     let (head, records) = rig.export(&ada).await;
