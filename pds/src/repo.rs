@@ -66,7 +66,7 @@ use rochdale_protocol::syntax::{RecordPath, Tid};
 use rochdale_service::clock::{SharedClock, random};
 use rochdale_service::shutdown::Shutdown;
 use rochdale_service::sqlite::Database;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Mutex, Notify, Semaphore};
 
 pub use batch::{Batch, Intent, NewRecord, OPERATIONS_MAX, RecordError, Write};
 pub use export::{Export, ExportError};
@@ -153,6 +153,8 @@ struct Inner {
     purge_due: Notify,
     /// Told when enough nodes wait to be written.
     flush_due: Notify,
+    /// One round of writing nodes at a time: the checkpoint it sets speaks for all of them.
+    flush_round: Mutex<()>,
     commits_since_flush: AtomicUsize,
     bytes_since_flush: AtomicUsize,
     clock_id: u16,
@@ -281,6 +283,7 @@ impl Repos {
             blobs_gone: Arc::default(),
             purge_due: Notify::new(),
             flush_due: Notify::new(),
+            flush_round: Mutex::new(()),
             commits_since_flush: AtomicUsize::new(0),
             bytes_since_flush: AtomicUsize::new(0),
             clock_id: u16::from_le_bytes(random()) % 1024,

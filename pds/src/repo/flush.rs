@@ -60,6 +60,7 @@ impl Repos {
 
 impl Inner {
     async fn flush(&self) -> Result<(), StoreError> {
+        let _one_round = self.flush_round.lock().await;
         self.commits_since_flush.store(0, Ordering::Relaxed);
         self.bytes_since_flush.store(0, Ordering::Relaxed);
         // Nodes enter memory on the writer thread before its next commit, so after this value
@@ -69,6 +70,8 @@ impl Inner {
             .write_background(|tx| event::last_seq(tx))
             .await
             .map_err(write_error)?;
+        // A batch that was taken must be settled: one failure does not end the round.
+        let mut outcome = Ok(());
         let mut shared: Vec<(Arc<Slot>, Arc<Flush>)> = Vec::new();
         let mut shared_nodes = 0;
         for slot in self.slots.all() {
@@ -77,19 +80,20 @@ impl Inner {
             };
             let size = flush.added.len() + flush.deleted.len();
             if size > NODES_PER_VALUE {
-                self.write_large(&slot, flush).await?;
+                outcome = outcome.and(self.write_large(&slot, flush).await);
                 continue;
             }
             shared_nodes += size;
             shared.push((slot, flush));
             if shared_nodes >= SHARED_VALUE_NODES {
-                self.write_shared(std::mem::take(&mut shared)).await?;
+                outcome = outcome.and(self.write_shared(std::mem::take(&mut shared)).await);
                 shared_nodes = 0;
             }
         }
         if !shared.is_empty() {
-            self.write_shared(shared).await?;
+            outcome = outcome.and(self.write_shared(shared).await);
         }
+        outcome?;
         let before: u64 = self
             .database
             .read_point(node::checkpoint)

@@ -88,6 +88,33 @@ async fn a_crash_between_two_flushes_of_a_round_is_made_up_at_start() {
 }
 
 #[tokio::test]
+async fn a_round_that_fails_is_made_up_by_the_next_one() {
+    let rig = Rig::start().await;
+    let (ada, ben) = (rig.member("ada").await, rig.member("ben").await);
+    rig.notes(&ada, 2_500).await;
+    rig.notes(&ben, 20).await;
+    let rename = |from: &'static str, to: &'static str| {
+        rig.database
+            .write(move |tx| tx.execute_batch(&format!("ALTER TABLE {from} RENAME TO {to}")))
+    };
+    rename("node", "node_away").await.unwrap();
+    assert!(rig.repos.flush().await.is_err());
+    rename("node_away", "node").await.unwrap();
+    assert_eq!(rig.database.read(node::checkpoint).await.unwrap(), 0);
+    rig.write(&ada, create(&note_path("later"), "x"))
+        .await
+        .unwrap();
+    rig.repos.flush().await.unwrap();
+    let through = rig.published.lock().last().unwrap().seq;
+    assert_eq!(rig.database.read(node::checkpoint).await.unwrap(), through);
+    assert!(is_complete(&rig, ada.id).await && is_complete(&rig, ben.id).await);
+    let rig = rig.crash().await;
+    for who in [&ada, &ben] {
+        assert_eq!(rig.export(who).await.1, rig.table(who).await);
+    }
+}
+
+#[tokio::test]
 async fn without_the_events_the_tree_is_rebuilt_from_its_records() {
     let rig = Rig::start().await;
     let ada = rig.member("ada").await;

@@ -319,7 +319,10 @@ async fn a_reserved_key_stays_the_same_until_the_account_is_made() {
         .unwrap();
     assert_eq!((first, second), (key(1), key(1)));
     accounts.forget_reserved_keys(NOW_MS).await.unwrap();
-    assert_eq!(accounts.reserved_key(ADA.to_owned()).await.unwrap(), Some(key(1)));
+    assert_eq!(
+        accounts.reserved_key(ADA.to_owned()).await.unwrap(),
+        Some(key(1))
+    );
     fixture.ada().await;
     assert_eq!(accounts.reserved_key(ADA.to_owned()).await.unwrap(), None);
 }

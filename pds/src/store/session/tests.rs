@@ -143,5 +143,8 @@ async fn pruning_removes_expired_tokens_and_no_others() {
     assert_eq!(sessions.prune(NOW_MS - 1).await.unwrap(), 0);
     assert_eq!(sessions.prune(NOW_MS).await.unwrap(), 1);
     assert_eq!(sessions.prune(NOW_MS).await.unwrap(), 0);
-    sessions.rotate(rotation(id, "first-ada", "n", NOW_MS)).await.unwrap();
+    sessions
+        .rotate(rotation(id, "first-ada", "n", NOW_MS))
+        .await
+        .unwrap();
 }
