@@ -13,6 +13,7 @@ mod operation;
 mod parse;
 #[cfg(test)]
 mod tests;
+mod transcode;
 mod validate;
 
 pub use data::{DidData, Service};
@@ -20,4 +21,5 @@ pub use document::{DidDocument, DocumentError, DocumentService, VerificationMeth
 pub use error::{LimitError, PlcError, SignatureFault};
 pub use limits::{Limits, check_limits};
 pub use operation::{LegacyCreate, Operation, PlcOperation, Tombstone, UnsignedOperation};
+pub use transcode::append_json;
 pub use validate::{Accepted, ChainEntry, RECOVERY_WINDOW_MS, validate_next};

@@ -1,7 +1,8 @@
 use crate::crypto::{Curve, SigningKey};
 use crate::data::Cid;
 use crate::plc::{
-    LimitError, Limits, Operation, PlcError, Service, Tombstone, UnsignedOperation, check_limits,
+    LimitError, Limits, Operation, PlcError, Service, Tombstone, UnsignedOperation, append_json,
+    check_limits,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -264,7 +265,9 @@ proptest! {
         });
         prop_assert_eq!(Operation::from_json(operation.to_json().as_bytes()), Ok(operation.clone()));
         prop_assert_eq!(Operation::from_cbor(&operation.to_cbor()), Ok(operation.clone()));
-        // serde_json keeps key order only as sorted text, so it is compared as a value.
+        let mut transcoded = String::from("before ");
+        append_json(&operation.to_cbor(), &mut transcoded).unwrap();
+        prop_assert_eq!(transcoded, format!("before {}", operation.to_json()));
         let value: serde_json::Value = serde_json::from_str(&operation.to_json()).unwrap();
         prop_assert_eq!(value["type"].as_str(), Some("plc_operation"));
     }
@@ -273,5 +276,6 @@ proptest! {
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
         let _ = Operation::from_cbor(&bytes);
         let _ = Operation::from_json(&bytes);
+        let _ = append_json(&bytes, &mut String::new());
     }
 }

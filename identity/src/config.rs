@@ -1,0 +1,147 @@
+//! Configuration of the directory: what the file may say, and what it means once checked.
+//!
+//! [`Raw`] is the text as serde reads it; [`Config`] has no open questions left. Must not read files
+//! or the environment.
+
+use std::path::PathBuf;
+
+use http::StatusCode;
+use rochdale_service::config::ConfigError;
+use serde::Deserialize;
+
+/// The `[identity]` table as written.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Raw {
+    /// Address to listen on, such as `127.0.0.1`.
+    pub bind: String,
+    /// Port to listen on; 0 picks a free one.
+    pub port: u16,
+    /// Origin under which the world reaches this server. Default: `http://localhost:PORT`.
+    pub public_url: Option<String>,
+    /// Folder of the database.
+    pub data_dir: PathBuf,
+    /// What is answered about a DID that was ended by a tombstone: 404 or 410.
+    pub tombstone_status: u16,
+}
+
+impl Default for Raw {
+    fn default() -> Self {
+        Self {
+            bind: "127.0.0.1".to_owned(),
+            port: 2582,
+            public_url: None,
+            data_dir: PathBuf::from("."),
+            // Several clients take only 404 for "no such DID" and fail on anything else.
+            tombstone_status: 404,
+        }
+    }
+}
+
+/// What the directory runs with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Address to listen on.
+    pub bind: String,
+    /// Port to listen on; 0 picks a free one.
+    pub port: u16,
+    /// Origin under which the world reaches this server, without a slash at the end.
+    pub public_url: Option<String>,
+    /// The database file.
+    pub database: PathBuf,
+    /// What is answered about a DID that was ended.
+    pub(crate) tombstone_status: StatusCode,
+}
+
+impl Config {
+    /// Checks what was written.
+    ///
+    /// # Errors
+    /// Names the key, its value and what is allowed.
+    pub fn validate(raw: Raw) -> Result<Self, ConfigError> {
+        let tombstone_status = match raw.tombstone_status {
+            404 => StatusCode::NOT_FOUND,
+            410 => StatusCode::GONE,
+            other => {
+                let allowed = "404 (as the reference directory) or 410";
+                return Err(invalid("tombstone_status", other.to_string(), allowed));
+            }
+        };
+        let public_url = raw.public_url.map(check_origin).transpose()?;
+        if raw.bind.parse::<std::net::IpAddr>().is_err() {
+            return Err(invalid(
+                "bind",
+                raw.bind,
+                "an IP address such as 127.0.0.1 or ::1",
+            ));
+        }
+        Ok(Self {
+            bind: raw.bind,
+            port: raw.port,
+            public_url,
+            database: raw.data_dir.join("identity.sqlite"),
+            tombstone_status,
+        })
+    }
+}
+
+fn check_origin(text: String) -> Result<String, ConfigError> {
+    let origin = text.trim_end_matches('/');
+    let host = origin
+        .strip_prefix("https://")
+        .or_else(|| origin.strip_prefix("http://"));
+    match host {
+        Some(host) if !host.is_empty() && !host.contains(['/', '?', '#', '@', ' ']) => {
+            Ok(origin.to_owned())
+        }
+        _ => Err(invalid(
+            "public_url",
+            text,
+            "an origin such as https://plc.example.com",
+        )),
+    }
+}
+
+fn invalid(key: &str, value: String, allowed: &str) -> ConfigError {
+    ConfigError::invalid(format!("identity.{key}"), value, allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(change: impl FnOnce(&mut Raw)) -> String {
+        let mut raw = Raw::default();
+        change(&mut raw);
+        Config::validate(raw)
+            .err()
+            .map(|error| error.to_string())
+            .unwrap_or_default()
+    }
+
+    #[test]
+    fn the_defaults_are_valid_and_bad_values_are_named() {
+        assert_eq!(refused(|_| ()), "");
+        assert!(refused(|raw| raw.tombstone_status = 500).contains("identity.tombstone_status"));
+        assert!(refused(|raw| raw.bind = "everywhere".into()).contains("identity.bind"));
+        for bad in [
+            "plc.example.com",
+            "https://",
+            "https://a.example/path",
+            "https://u@a.example",
+        ] {
+            assert!(
+                refused(|raw| raw.public_url = Some(bad.into())).contains(bad),
+                "{bad}"
+            );
+        }
+        let raw = Raw {
+            public_url: Some("https://a.example/".into()),
+            ..Raw::default()
+        };
+        let config = Config::validate(raw).unwrap();
+        assert_eq!(config.public_url.as_deref(), Some("https://a.example"));
+        let unknown = toml::from_str::<Raw>("colour = 1").unwrap_err().to_string();
+        assert!(unknown.contains("unknown field"));
+    }
+}

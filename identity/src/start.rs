@@ -1,0 +1,77 @@
+//! Putting the directory together and on the network.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rochdale_service::Env;
+use rochdale_service::sqlite::OpenError;
+use rochdale_service::xrpc::{ServeOptions, serve};
+use tokio::net::TcpListener;
+
+use crate::api;
+use crate::app::App;
+use crate::config::Config;
+use crate::directory::Directory;
+use crate::store::Store;
+
+/// A directory that accepts connections.
+#[derive(Debug, Clone)]
+pub struct Running {
+    /// Its origin.
+    pub url: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+/// Why a directory did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database.
+    #[error(transparent)]
+    Database(#[from] OpenError),
+    /// The address.
+    #[error("cannot listen on {address}: {cause}; choose another identity.port")]
+    Listen {
+        /// Address and port.
+        address: String,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+}
+
+/// Starts a directory; returns when it accepts connections. It stops with `env.shutdown`.
+///
+/// # Errors
+/// When the database cannot be opened or the port is taken.
+pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
+    let store = Store::open(&config.database)?;
+    let publish = Arc::new(|_| ());
+    let directory = Directory::new(store.clone(), Arc::clone(&env.clock), publish);
+    let app = Arc::new(App {
+        directory,
+        tombstone_status: config.tombstone_status,
+    });
+    let address = format!("{}:{}", config.bind, config.port);
+    let listen = |cause| StartError::Listen {
+        address: address.clone(),
+        cause,
+    };
+    let listener = TcpListener::bind((config.bind.as_str(), config.port))
+        .await
+        .map_err(listen)?;
+    let bound = listener.local_addr().map_err(listen)?;
+    let url = config
+        .public_url
+        .unwrap_or_else(|| format!("http://localhost:{}", bound.port()));
+    let router = api::router(app);
+    let shutdown = env.shutdown.clone();
+    env.shutdown.spawn_critical("identity http", async move {
+        serve(listener, router, shutdown, ServeOptions::default()).await;
+        store.close().await;
+    });
+    tracing::info!(%url, %bound, "the DID directory is ready");
+    Ok(Running {
+        url,
+        address: bound,
+    })
+}
