@@ -6,6 +6,7 @@ mod audit;
 mod data;
 mod error;
 mod export;
+mod export_stream;
 mod health;
 mod home;
 mod last;
@@ -33,6 +34,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/", get(home::home))
         .route("/_health", get(health::health))
         .route("/export", get(export::export))
+        .route("/export/stream", get(export_stream::export_stream))
         .route("/{did}", get(resolve::resolve).post(submit::submit))
         .route("/{did}/data", get(data::data))
         .route("/{did}/log", get(log::log))

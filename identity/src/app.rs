@@ -1,6 +1,9 @@
 //! What every handler shares.
 
+use std::sync::Arc;
+
 use http::StatusCode;
+use rochdale_service::stream::Stream;
 
 use crate::directory::Directory;
 
@@ -9,6 +12,8 @@ use crate::directory::Directory;
 pub(crate) struct App {
     /// The rules and the data.
     pub(crate) directory: Directory,
+    /// The operations as they are accepted.
+    pub(crate) stream: Arc<Stream>,
     /// What is answered about a DID that was ended.
     pub(crate) tombstone_status: StatusCode,
 }

@@ -7,6 +7,7 @@ mod did_key;
 mod export;
 mod line;
 mod rate;
+mod stream_log;
 mod submit;
 
 use std::fmt;
@@ -21,6 +22,7 @@ use crate::store::{Store, StoreError};
 pub(crate) use did_key::DidKey;
 pub(crate) use export::{After, MAX_PAGE};
 pub(crate) use line::{push_audit, push_sequenced};
+pub(crate) use stream_log::StreamLog;
 pub(crate) use submit::Refusal;
 
 /// Called with each accepted operation, in order, once it is durable.

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use rochdale_service::Env;
 use rochdale_service::sqlite::OpenError;
+use rochdale_service::stream::{EventLog, Options, PlainText, Stream};
 use rochdale_service::xrpc::{ServeOptions, serve};
 use tokio::net::TcpListener;
 
 use crate::api;
 use crate::app::App;
 use crate::config::Config;
-use crate::directory::Directory;
+use crate::directory::{Directory, StreamLog};
 use crate::store::Store;
 
 /// A directory that accepts connections.
@@ -29,6 +30,9 @@ pub enum StartError {
     /// The database.
     #[error(transparent)]
     Database(#[from] OpenError),
+    /// What the database holds.
+    #[error("the directory's database cannot be read: {0}")]
+    Read(String),
     /// The address.
     #[error("cannot listen on {address}: {cause}; choose another identity.port")]
     Listen {

@@ -29,6 +29,12 @@ pub(super) enum ApiError {
     Count,
     #[error("Invalid after parameter")]
     After,
+    #[error("Invalid cursor parameter")]
+    Cursor,
+    #[error("This address is a web socket")]
+    UpgradeRequired,
+    #[error("Too many subscribers")]
+    TooManySubscribers,
     #[error("No such page")]
     NoSuchPage,
     #[error("This address does not take that method")]
@@ -43,7 +49,11 @@ impl ApiError {
             Self::NotRegistered(_) | Self::NoSuchPage => StatusCode::NOT_FOUND,
             Self::NotAvailable { status, .. } => *status,
             Self::Refused(refusal) => refusal_status(refusal),
-            Self::Address | Self::Body | Self::Count | Self::After => StatusCode::BAD_REQUEST,
+            Self::Address | Self::Body | Self::Count | Self::After | Self::Cursor => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
+            Self::TooManySubscribers => StatusCode::TOO_MANY_REQUESTS,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::Store(error) => store_status(error),
@@ -93,6 +103,9 @@ impl IntoResponse for ApiError {
         let mut response = (status, axum::Json(Body { message: &message })).into_response();
         let json = HeaderValue::from_static("application/json; charset=utf-8");
         response.headers_mut().insert(header::CONTENT_TYPE, json);
+        if status == StatusCode::UPGRADE_REQUIRED {
+            response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response
                 .headers_mut()

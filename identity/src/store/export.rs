@@ -2,6 +2,7 @@
 //!
 //! A page is read whole, so that no read transaction waits for a socket.
 
+use futures::FutureExt as _;
 use rochdale_protocol::data::Cid;
 use rusqlite::{Connection, OptionalExtension as _};
 
@@ -50,22 +51,21 @@ impl Store {
         self.database.read_point(read).map_err(read_error)
     }
 
-    /// The first operation after `seq`: its number and time.
-    pub(crate) fn first_after(&self, seq: i64) -> Result<Option<(i64, i64)>, StoreError> {
-        self.database
-            .read_point(|connection| first_after(connection, seq))
-            .map_err(read_error)
+    /// The number of the last operation accepted at or before a time, 0 when there is none.
+    pub(crate) async fn last_at(&self, time_ms: i64) -> Result<i64, StoreError> {
+        let read = move |connection: &Connection| last_at(connection, time_ms);
+        self.database.read(read).await.map_err(read_error)
     }
 
     /// Visits at most `count` operations after `after`, in order, on a reader thread, until `visit`
     /// says that it has enough. Answers what `visit` made of them.
-    pub(crate) async fn by_seq<T, F>(
+    pub(crate) fn by_seq<T, F>(
         &self,
         after: i64,
         count: usize,
         mut made: T,
         mut visit: F,
-    ) -> Result<T, StoreError>
+    ) -> impl Future<Output = Result<T, StoreError>> + Send + use<T, F>
     where
         T: Send + 'static,
         F: FnMut(&mut T, &Row<'_>) -> Result<bool, StoreError> + Send + 'static,
@@ -80,7 +80,7 @@ impl Store {
             }
             Ok(made)
         };
-        self.database.read(read).await.map_err(read_error)
+        self.database.read(read).map(|made| made.map_err(read_error))
     }
 
     /// Makes a page of about `count` operations that were accepted after `after_ms` and no later

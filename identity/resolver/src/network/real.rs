@@ -141,6 +141,15 @@ fn name_server(address: &SocketAddr) -> NameServerConfig {
 
 impl From<OutboundError> for NetworkError {
     fn from(error: OutboundError) -> Self {
-        Self::Transport(error.to_string())
+        match error {
+            OutboundError::NoSuchHost { .. } => Self::NoSuchName,
+            OutboundError::Refused { .. }
+            | OutboundError::PrivateAddress { .. }
+            | OutboundError::TooLarge { .. }
+            | OutboundError::Redirect { .. } => Self::Refused(error.to_string()),
+            OutboundError::Timeout { .. } | OutboundError::Unreachable { .. } => {
+                Self::Transport(error.to_string())
+            }
+        }
     }
 }
