@@ -49,10 +49,20 @@ pub enum StartError {
 /// When the database cannot be opened or the port is taken.
 pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let store = Store::open(&config.database)?;
-    let publish = Arc::new(|_| ());
+    let log = StreamLog::new(store.clone(), Arc::clone(&env.clock))
+        .map_err(|error| StartError::Read(error.to_string()))?;
+    let options = Options {
+        name: "export",
+        ..Options::default()
+    };
+    let shared_log: Arc<dyn EventLog> = Arc::<StreamLog>::clone(&log);
+    let stream = Stream::new(shared_log, PlainText, options, env.shutdown.clone());
+    let published = Arc::clone(&stream);
+    let publish = Arc::new(move |operation| published.publish(vec![log.frame(operation)]));
     let directory = Directory::new(store.clone(), Arc::clone(&env.clock), publish);
     let app = Arc::new(App {
         directory,
+        stream,
         tombstone_status: config.tombstone_status,
     });
     let address = format!("{}:{}", config.bind, config.port);

@@ -4,8 +4,6 @@
 mod append;
 mod export;
 mod read;
-#[cfg(test)]
-mod tests;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -206,13 +206,9 @@ async fn a_stronger_key_undoes_a_weaker_ones_work_within_72_hours() {
         world.wait_ms(elapsed_ms - HOUR_MS);
         world.accepts(&holder.did, &more).await;
         world.wait_ms(HOUR_MS);
-        for key in [1, 2] {
-            let too_weak = holder.signed(&theft, "weak.test", key);
-            let refused = world.submit(&holder.did, &too_weak).await;
-            if key == 2 {
-                assert!(refused.refused(400).starts_with("Invalid signature"));
-            }
-        }
+        let same_key = holder.signed(&theft, "same.test", 2);
+        let message = world.submit(&holder.did, &same_key).await.refused(400);
+        assert!(message.starts_with("Invalid signature"));
         let rescue = holder.signed(&holder.genesis, "rescued.test", 0);
         let answer = world.submit(&holder.did, &rescue).await;
         assert_eq!(answer.status, outcome, "{}", answer.body);

@@ -30,7 +30,9 @@ async fn directory(Path(did): Path<String>) -> Result<String, StatusCode> {
         BOB => "bob.example.com",
         _ => return Err(StatusCode::NOT_FOUND),
     };
-    Ok(format!(r#"{{"id":"{did}","alsoKnownAs":["at://{handle}"]}}"#))
+    Ok(format!(
+        r#"{{"id":"{did}","alsoKnownAs":["at://{handle}"]}}"#
+    ))
 }
 
 async fn local_handles(headers: HeaderMap) -> Result<&'static str, StatusCode> {
@@ -66,7 +68,20 @@ fn answer(question: &[u8]) -> Vec<u8> {
     if is_known {
         let pieces = [&b"did=did:plc:ewvi7nx"[..], b"zyoun6zhxrhs64oiz"];
         let length: usize = pieces.iter().map(|piece| piece.len() + 1).sum();
-        answer.extend([0xc0, 12, 0, 16, 0, 1, 0, 0, 0, 60, 0, u8::try_from(length).unwrap()]);
+        answer.extend([
+            0xc0,
+            12,
+            0,
+            16,
+            0,
+            1,
+            0,
+            0,
+            0,
+            60,
+            0,
+            u8::try_from(length).unwrap(),
+        ]);
         for piece in pieces {
             answer.push(u8::try_from(piece.len()).unwrap());
             answer.extend(piece);
@@ -79,12 +94,22 @@ async fn resolver() -> Resolver {
     let plc = serve(Router::new().route("/{did}", get(directory))).await;
     let local = serve(Router::new().route("/.well-known/atproto-did", get(local_handles))).await;
     let config = Config {
-        local: vec![LocalSuffix { suffix: ".test".into(), base_url: format!("http://{local}") }],
+        local: vec![LocalSuffix {
+            suffix: ".test".into(),
+            base_url: format!("http://{local}"),
+        }],
         nameservers: vec![dns().await],
         ..Config::new(format!("http://{plc}"))
     };
-    let policy = Policy { dev: false, user_agent: "rochdale-test".into() };
-    Resolver::new(config, Outbound::new(policy).unwrap(), SystemClock::shared())
+    let policy = Policy {
+        dev: false,
+        user_agent: "rochdale-test".into(),
+    };
+    Resolver::new(
+        config,
+        Outbound::new(policy).unwrap(),
+        SystemClock::shared(),
+    )
 }
 
 fn did(text: &str) -> Did {
@@ -98,9 +123,18 @@ fn handle(text: &str) -> Handle {
 #[tokio::test]
 async fn a_local_handle_resolves_both_ways() {
     let resolver = resolver().await;
-    let alice = resolver.identity(&AtIdentifier::Handle(handle("alice.test"))).await.unwrap();
-    assert_eq!((alice.did, alice.handle), (did(ALICE), Some(handle("alice.test"))));
-    let alice = resolver.identity(&AtIdentifier::Did(did(ALICE))).await.unwrap();
+    let alice = resolver
+        .identity(&AtIdentifier::Handle(handle("alice.test")))
+        .await
+        .unwrap();
+    assert_eq!(
+        (alice.did, alice.handle),
+        (did(ALICE), Some(handle("alice.test")))
+    );
+    let alice = resolver
+        .identity(&AtIdentifier::Did(did(ALICE)))
+        .await
+        .unwrap();
     assert_eq!(alice.handle, Some(handle("alice.test")));
     let nobody = resolver.handle_to_did(&handle("nobody.test")).await;
     assert!(matches!(nobody, Err(ResolveError::HandleNotFound { .. })));
@@ -109,20 +143,40 @@ async fn a_local_handle_resolves_both_ways() {
 #[tokio::test]
 async fn a_handle_in_dns_resolves_both_ways() {
     let resolver = resolver().await;
-    let bob = resolver.identity(&AtIdentifier::Did(did(BOB))).await.unwrap();
+    let bob = resolver
+        .identity(&AtIdentifier::Did(did(BOB)))
+        .await
+        .unwrap();
     assert_eq!(bob.handle, Some(handle("bob.example.com")));
-    assert_eq!(resolver.handle_to_did(&handle("bob.example.com")).await, Ok(did(BOB)));
+    assert_eq!(
+        resolver.handle_to_did(&handle("bob.example.com")).await,
+        Ok(did(BOB))
+    );
 }
 
 #[tokio::test]
 async fn what_is_unknown_or_down_is_told_apart() {
     let resolver = resolver().await;
-    let unknown = resolver.did_document(&did("did:plc:aaaaaaaaaaaaaaaaaaaaaaaa")).await;
+    let unknown = resolver
+        .did_document(&did("did:plc:aaaaaaaaaaaaaaaaaaaaaaaa"))
+        .await;
     assert!(matches!(unknown, Err(ResolveError::DidNotFound(_))));
-    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let policy = Policy { dev: false, user_agent: "rochdale-test".into() };
+    let closed = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let policy = Policy {
+        dev: false,
+        user_agent: "rochdale-test".into(),
+    };
     let outbound = Outbound::new(policy).unwrap();
     let config = Config::new(format!("http://{closed}"));
     let down = Resolver::new(config, outbound, SystemClock::shared());
-    assert!(down.did_document(&did(ALICE)).await.unwrap_err().is_transient());
+    assert!(
+        down.did_document(&did(ALICE))
+            .await
+            .unwrap_err()
+            .is_transient()
+    );
 }

@@ -104,7 +104,9 @@ impl IntoResponse for ApiError {
         let json = HeaderValue::from_static("application/json; charset=utf-8");
         response.headers_mut().insert(header::CONTENT_TYPE, json);
         if status == StatusCode::UPGRADE_REQUIRED {
-            response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            response
+                .headers_mut()
+                .insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response

@@ -19,7 +19,9 @@ pub(super) async fn export_stream(
 ) -> Result<Response, ApiError> {
     let upgrade = upgrade.map_err(|_| ApiError::UpgradeRequired)?;
     let cursor = cursor(query.as_deref().unwrap_or_default())?;
-    app.stream.accept(upgrade, cursor, client).map_err(|_| ApiError::TooManySubscribers)
+    app.stream
+        .accept(upgrade, cursor, client)
+        .map_err(|_| ApiError::TooManySubscribers)
 }
 
 fn cursor(query: &str) -> Result<Option<u64>, ApiError> {
@@ -43,8 +45,17 @@ mod tests {
         assert_eq!(cursor("").unwrap(), None);
         assert_eq!(cursor("x=1").unwrap(), None);
         assert_eq!(cursor("cursor=0").unwrap(), Some(0));
-        assert_eq!(cursor("cursor=9007199254740991").unwrap(), Some(9_007_199_254_740_991));
-        for bad in ["cursor=", "cursor=-1", "cursor=+1", "cursor=x", "cursor=1.5"] {
+        assert_eq!(
+            cursor("cursor=9007199254740991").unwrap(),
+            Some(9_007_199_254_740_991)
+        );
+        for bad in [
+            "cursor=",
+            "cursor=-1",
+            "cursor=+1",
+            "cursor=x",
+            "cursor=1.5",
+        ] {
             assert!(matches!(cursor(bad), Err(ApiError::Cursor)), "{bad}");
         }
     }

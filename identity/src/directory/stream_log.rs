@@ -43,12 +43,20 @@ impl StreamLog {
     /// the first one that is young enough is found by its time.
     async fn read_trimmed(&self) -> Result<u64, StoreError> {
         let now_ms = i64::try_from(self.clock.now_ms()).unwrap_or(i64::MAX);
-        Ok(self.store.last_at(now_ms.saturating_sub(REPLAY_MS)).await?.unsigned_abs())
+        Ok(self
+            .store
+            .last_at(now_ms.saturating_sub(REPLAY_MS))
+            .await?
+            .unsigned_abs())
     }
 }
 
 fn frame(seq: u64, line: String) -> Frame {
-    Frame { seq, bytes: Bytes::from(line), subject: 0 }
+    Frame {
+        seq,
+        bytes: Bytes::from(line),
+        subject: 0,
+    }
 }
 
 fn log_error(error: StoreError) -> LogError {

@@ -80,7 +80,9 @@ impl Store {
             }
             Ok(made)
         };
-        self.database.read(read).map(|made| made.map_err(read_error))
+        self.database
+            .read(read)
+            .map(|made| made.map_err(read_error))
     }
 
     /// Makes a page of about `count` operations that were accepted after `after_ms` and no later

@@ -9,8 +9,8 @@ use rochdale_identity::{Running, config, start};
 use rochdale_protocol::crypto::{Curve, SigningKey};
 use rochdale_protocol::plc::{Operation, Service, Tombstone, UnsignedOperation};
 use rochdale_service::Env;
-use rochdale_service::outbound::{Outbound, Policy};
 use rochdale_service::clock::ManualClock;
+use rochdale_service::outbound::{Outbound, Policy};
 use rochdale_service::shutdown::Shutdown;
 use tempfile::TempDir;
 
@@ -77,7 +77,10 @@ async fn run(folder: &TempDir, clock: &ManualClock, raw: config::Raw) -> (Runnin
 }
 
 fn env(clock: &ManualClock, shutdown: &Shutdown) -> Env {
-    let policy = Policy { dev: true, user_agent: "rochdale-test".into() };
+    let policy = Policy {
+        dev: true,
+        user_agent: "rochdale-test".into(),
+    };
     let outbound = Outbound::new(policy).unwrap();
     Env {
         clock: clock.shared(),
