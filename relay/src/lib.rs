@@ -22,3 +22,16 @@ pub use start::{Running, StartError, start};
 #[path = "../tests/support/repo.rs"]
 #[expect(unreachable_pub, reason = "shared with the tests in `tests/`")]
 mod repo;
+
+/// What is answered here: NSID, kind and class of credentials of each method.
+#[must_use]
+pub fn methods() -> Vec<(
+    &'static str,
+    Option<rochdale_service::xrpc::Kind>,
+    &'static str,
+)> {
+    api::table()
+        .iter()
+        .map(|row| (row.nsid, row.kind, row.auth))
+        .collect()
+}

@@ -233,14 +233,31 @@ impl Outbound {
         body: Vec<u8>,
         limits: Limits<'_>,
     ) -> Result<Fetched, OutboundError> {
+        self.post_json_as(url, body, None, limits).await
+    }
+
+    /// Sends JSON to `url` with a bearer token.
+    ///
+    /// # Errors
+    /// As [`Outbound::get`].
+    pub async fn post_json_as(
+        &self,
+        url: &str,
+        body: Vec<u8>,
+        token: Option<&str>,
+        limits: Limits<'_>,
+    ) -> Result<Fetched, OutboundError> {
         let target = self.check_url(url, limits.trusted)?;
         let host = host_of(&target);
-        let request = self
+        let mut request = self
             .client(limits.trusted)
             .post(target)
             .header(ACCEPT, limits.accept)
             .header(http::header::CONTENT_TYPE, "application/json")
             .body(body);
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
         let deadline = tokio::time::Instant::now() + Duration::from_millis(limits.timeout_ms);
         let exchange = exchange(request, &host, limits.max_bytes);
         in_time(exchange, deadline, &host, limits.timeout_ms).await

@@ -24,11 +24,15 @@ async fn writes_until_killed(member: Member, round: usize) -> Vec<String> {
             .post(format!("{}/xrpc/com.atproto.repo.createRecord", member.pds))
             .bearer_auth(&member.access)
             .json(&body);
-        let Ok(answer) = request.send().await else { break };
+        let Ok(answer) = request.send().await else {
+            break;
+        };
         if !answer.status().is_success() {
             break;
         }
-        let Ok(created) = answer.json::<serde_json::Value>().await else { break };
+        let Ok(created) = answer.json::<serde_json::Value>().await else {
+            break;
+        };
         acknowledged.push(created["uri"].as_str().unwrap().to_owned());
     }
     acknowledged
@@ -36,7 +40,12 @@ async fn writes_until_killed(member: Member, round: usize) -> Vec<String> {
 
 fn numbers_rise(frames: &[Seen], stream: &str) {
     for pair in frames.windows(2) {
-        assert!(pair[0].seq < pair[1].seq, "{stream}: {} then {}", pair[0].seq, pair[1].seq);
+        assert!(
+            pair[0].seq < pair[1].seq,
+            "{stream}: {} then {}",
+            pair[0].seq,
+            pair[1].seq
+        );
     }
 }
 
@@ -46,7 +55,12 @@ fn commits_chain(frames: &[Seen], stream: &str) {
     for seen in frames.iter().filter(|seen| seen.kind == "#commit") {
         let rev = seen.rev.as_deref().unwrap();
         if let Some(before) = last.insert(&seen.did, rev) {
-            assert_eq!(seen.since.as_deref(), Some(before), "{stream}: gap in {}", seen.did);
+            assert_eq!(
+                seen.since.as_deref(),
+                Some(before),
+                "{stream}: gap in {}",
+                seen.did
+            );
         }
     }
 }
@@ -75,11 +89,18 @@ async fn twenty_kills_lose_no_acknowledged_write_and_leave_no_gap_in_either_stre
         for seen in Firehose::replay(&stack.pds, 0).await {
             let event = (seen.did.clone(), seen.rev.clone());
             let before = numbers.insert(seen.seq, event.clone());
-            assert!(before.is_none_or(|before| before == event), "seq {} was reused", seen.seq);
+            assert!(
+                before.is_none_or(|before| before == event),
+                "seq {} was reused",
+                seen.seq
+            );
         }
     }
     let total: usize = acknowledged.iter().map(BTreeSet::len).sum();
-    assert!(total > 1_000, "only {total} writes were acknowledged: the test proves too little");
+    assert!(
+        total > 1_000,
+        "only {total} writes were acknowledged: the test proves too little"
+    );
 
     for (member, mine) in members.iter().zip(&acknowledged) {
         let records: BTreeSet<String> = member
@@ -89,7 +110,11 @@ async fn twenty_kills_lose_no_acknowledged_write_and_leave_no_gap_in_either_stre
             .map(|record| record["uri"].as_str().unwrap().to_owned())
             .collect();
         let lost: Vec<_> = mine.difference(&records).collect();
-        assert!(lost.is_empty(), "{} acknowledged writes lost: {lost:?}", lost.len());
+        assert!(
+            lost.is_empty(),
+            "{} acknowledged writes lost: {lost:?}",
+            lost.len()
+        );
         assert_eq!(verify_export(&stack, member).await.len(), records.len());
     }
 
@@ -101,6 +126,9 @@ async fn twenty_kills_lose_no_acknowledged_write_and_leave_no_gap_in_either_stre
         numbers_rise(&frames, name);
         commits_chain(&frames, name);
         let written: usize = frames.iter().map(|seen| seen.ops).sum();
-        assert!(written > total, "{name}: {written} operations for {total} writes");
+        assert!(
+            written > total,
+            "{name}: {written} operations for {total} writes"
+        );
     }
 }

@@ -25,7 +25,11 @@ fn post_and_hang_up(member: &Member, number: usize) {
         body.len()
     );
     // One in four is cut inside the body; the others are whole but nobody waits for the answer.
-    let sent = if number % 4 == 0 { request.len() - body.len() / 2 } else { request.len() };
+    let sent = if number % 4 == 0 {
+        request.len() - body.len() / 2
+    } else {
+        request.len()
+    };
     let mut socket = TcpStream::connect(host.replace("localhost", "127.0.0.1")).unwrap();
     socket.write_all(&request.as_bytes()[..sent]).unwrap();
     if number % 3 == 0 {
@@ -54,12 +58,28 @@ async fn a_thousand_hang_ups_leave_a_repository_that_verifies_and_takes_the_next
         head = now;
     }
     let records = ada.records("app.bsky.feed.post").await;
-    assert!(records.iter().any(|record| record["uri"] == created.uri.as_str()));
-    assert!(records.len() > 100, "only {} of 1,000 whole writes arrived", records.len());
+    assert!(
+        records
+            .iter()
+            .any(|record| record["uri"] == created.uri.as_str())
+    );
+    assert!(
+        records.len() > 100,
+        "only {} of 1,000 whole writes arrived",
+        records.len()
+    );
 
     let repo = rochdale_testing::verify_export(&stack, &ada).await;
     assert_eq!(repo.len(), records.len(), "the tree and the records agree");
     let frames = rochdale_testing::Firehose::replay(&stack.pds, 0).await;
-    let created_ops: usize = frames.iter().filter(|seen| seen.did == ada.did).map(|seen| seen.ops).sum();
-    assert_eq!(created_ops, records.len(), "every write has exactly one event");
+    let created_ops: usize = frames
+        .iter()
+        .filter(|seen| seen.did == ada.did)
+        .map(|seen| seen.ops)
+        .sum();
+    assert_eq!(
+        created_ops,
+        records.len(),
+        "every write has exactly one event"
+    );
 }

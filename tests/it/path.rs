@@ -41,11 +41,17 @@ async fn the_relay_tells_the_same_story_as_the_pds() {
 
     let head = ada.head().await;
     let at_relay = stack
-        .get(&stack.relay, &format!("/xrpc/com.atproto.sync.getLatestCommit?did={}", ada.did))
+        .get(
+            &stack.relay,
+            &format!("/xrpc/com.atproto.sync.getLatestCommit?did={}", ada.did),
+        )
         .await
         .unwrap();
     assert_eq!(at_relay["cid"], head.0.as_str());
-    let repos = stack.get(&stack.relay, "/xrpc/com.atproto.sync.listRepos").await.unwrap();
+    let repos = stack
+        .get(&stack.relay, "/xrpc/com.atproto.sync.listRepos")
+        .await
+        .unwrap();
     assert_eq!(repos["repos"][0]["did"], ada.did.as_str());
 }
 
@@ -62,7 +68,9 @@ async fn a_take_down_at_the_relay_hides_the_backlog_and_its_reversal_restores_it
     reader.commit_with(&bob.did, &other.rev).await;
 
     let admin = |action: &str| {
-        let request = stack.http.post(format!("{}/admin/repo/{action}", stack.relay));
+        let request = stack
+            .http
+            .post(format!("{}/admin/repo/{action}", stack.relay));
         request
             .basic_auth("admin", Some(&stack.admin_password))
             .json(&serde_json::json!({ "did": ada.did }))
@@ -70,15 +78,36 @@ async fn a_take_down_at_the_relay_hides_the_backlog_and_its_reversal_restores_it
     };
     assert!(admin("takeDown").await.unwrap().status().is_success());
     let frames = Firehose::replay(&stack.relay, 0).await;
-    assert!(!frames.iter().any(|seen| seen.did == ada.did && seen.kind == "#commit"));
-    assert!(frames.iter().any(|seen| seen.did == bob.did && seen.kind == "#commit"));
+    assert!(
+        !frames
+            .iter()
+            .any(|seen| seen.did == ada.did && seen.kind == "#commit")
+    );
+    assert!(
+        frames
+            .iter()
+            .any(|seen| seen.did == bob.did && seen.kind == "#commit")
+    );
     let refused = stack
-        .get(&stack.relay, &format!("/xrpc/com.atproto.sync.getLatestCommit?did={}", ada.did))
+        .get(
+            &stack.relay,
+            &format!("/xrpc/com.atproto.sync.getLatestCommit?did={}", ada.did),
+        )
         .await
         .unwrap_err();
     assert_eq!(refused.name, "RepoTakendown");
 
-    assert!(admin("reverseTakedown").await.unwrap().status().is_success());
+    assert!(
+        admin("reverseTakedown")
+            .await
+            .unwrap()
+            .status()
+            .is_success()
+    );
     let frames = Firehose::replay(&stack.relay, 0).await;
-    assert!(frames.iter().any(|seen| seen.did == ada.did && seen.kind == "#commit"));
+    assert!(
+        frames
+            .iter()
+            .any(|seen| seen.did == ada.did && seen.kind == "#commit")
+    );
 }

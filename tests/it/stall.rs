@@ -10,8 +10,16 @@ use crate::BINARY;
 
 fn resident_bytes(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1_024
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .unwrap();
+    line.split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse::<u64>()
+        .unwrap()
+        * 1_024
 }
 
 async fn fill(member: &Member, batches: usize, text: &str) {
@@ -26,7 +34,10 @@ async fn fill(member: &Member, batches: usize, text: &str) {
             })
             .collect();
         let body = json!({ "repo": member.did, "writes": writes });
-        member.call("com.atproto.repo.applyWrites", &body).await.unwrap();
+        member
+            .call("com.atproto.repo.applyWrites", &body)
+            .await
+            .unwrap();
     }
 }
 
@@ -38,12 +49,17 @@ async fn stalled_exports_keep_memory_and_the_log_bounded_while_writes_go_on() {
     fill(&ada, 15, &padding).await; // about 6 MB of repository, far above the socket buffers
     let before = resident_bytes(stack.pid());
 
-    let host = stack.pds.trim_start_matches("http://").replace("localhost", "127.0.0.1");
+    let host = stack
+        .pds
+        .trim_start_matches("http://")
+        .replace("localhost", "127.0.0.1");
     let stalled: Vec<TcpStream> = (0..16)
         .map(|_| {
             let mut socket = TcpStream::connect(&host).unwrap();
-            let request =
-                format!("GET /xrpc/com.atproto.sync.getRepo?did={} HTTP/1.1\r\nHost: {host}\r\n\r\n", ada.did);
+            let request = format!(
+                "GET /xrpc/com.atproto.sync.getRepo?did={} HTTP/1.1\r\nHost: {host}\r\n\r\n",
+                ada.did
+            );
             socket.write_all(request.as_bytes()).unwrap();
             let mut first = [0; 64];
             socket.read_exact(&mut first).unwrap();
@@ -54,9 +70,15 @@ async fn stalled_exports_keep_memory_and_the_log_bounded_while_writes_go_on() {
     let bob = stack.member("bob").await;
     fill(&bob, 25, &padding).await;
     let wal = std::fs::metadata(stack.data().join("pds.sqlite-wal")).map_or(0, |file| file.len());
-    assert!(wal < 64 << 20, "the write-ahead log grew to {wal} bytes behind stalled readers");
+    assert!(
+        wal < 64 << 20,
+        "the write-ahead log grew to {wal} bytes behind stalled readers"
+    );
     let grown = resident_bytes(stack.pid()).saturating_sub(before);
-    assert!(grown < 160 << 20, "{grown} bytes more memory with 16 stalled readers");
+    assert!(
+        grown < 160 << 20,
+        "{grown} bytes more memory with 16 stalled readers"
+    );
     drop(stalled);
     rochdale_testing::verify_export(&stack, &ada).await;
 }

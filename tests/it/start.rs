@@ -8,7 +8,11 @@ use rochdale_testing::{Options, Stack};
 use crate::BINARY;
 
 fn run(args: &[&str]) -> Output {
-    Command::new(BINARY).args(args).stdin(Stdio::null()).output().unwrap()
+    Command::new(BINARY)
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
 }
 
 fn words(output: &Output) -> String {
@@ -23,7 +27,11 @@ async fn sigterm_ends_within_four_seconds_with_exit_code_zero() {
     let mut reader = rochdale_testing::Firehose::live(&stack.pds).await;
     let began = Instant::now();
     assert_eq!(stack.stop().await, 0);
-    assert!(began.elapsed() < Duration::from_secs(5), "took {:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "took {:?}",
+        began.elapsed()
+    );
     assert!(reader.ends().await, "the reader got a close frame");
 }
 
@@ -47,18 +55,31 @@ async fn a_port_in_use_is_named_with_what_to_do() {
     let output = run(&["up", "--data", data.to_str().unwrap(), "--pds-port", &port]);
     assert_eq!(output.status.code(), Some(1));
     let said = words(&output);
-    assert!(said.contains(&port) && said.contains("--pds-port"), "{said}");
+    assert!(
+        said.contains(&port) && said.contains("--pds-port"),
+        "{said}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_stacks_do_not_share_a_data_folder() {
     let stack = Stack::start(BINARY);
     let data = stack.data();
-    let ports = ["--pds-port", "0", "--identity-port", "0", "--relay-port", "0"];
+    let ports = [
+        "--pds-port",
+        "0",
+        "--identity-port",
+        "0",
+        "--relay-port",
+        "0",
+    ];
     let output = run(&[&["up", "--data", data.to_str().unwrap()][..], &ports[..]].concat());
     assert_eq!(output.status.code(), Some(1));
     let said = words(&output);
-    assert!(said.contains("another process") || said.contains("in use"), "{said}");
+    assert!(
+        said.contains("another process") || said.contains("in use"),
+        "{said}"
+    );
 }
 
 #[cfg(unix)]
@@ -68,14 +89,29 @@ async fn a_key_file_that_others_can_read_is_refused() {
     let mut stack = Stack::start(BINARY);
     assert_eq!(stack.stop().await, 0);
     let keys = stack.data().join("keys");
-    let key = std::fs::read_dir(&keys).unwrap().next().unwrap().unwrap().path();
+    let key = std::fs::read_dir(&keys)
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
     let data = stack.data();
-    let ports = ["--pds-port", "0", "--identity-port", "0", "--relay-port", "0"];
+    let ports = [
+        "--pds-port",
+        "0",
+        "--identity-port",
+        "0",
+        "--relay-port",
+        "0",
+    ];
     let output = run(&[&["up", "--data", data.to_str().unwrap()][..], &ports[..]].concat());
     assert_eq!(output.status.code(), Some(1));
     let said = words(&output);
-    assert!(said.contains("chmod 600") && said.contains(key.to_str().unwrap()), "{said}");
+    assert!(
+        said.contains("chmod 600") && said.contains(key.to_str().unwrap()),
+        "{said}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -88,7 +124,14 @@ async fn a_data_folder_of_a_newer_version_is_refused() {
         .unwrap();
     drop(database);
     let data = stack.data();
-    let ports = ["--pds-port", "0", "--identity-port", "0", "--relay-port", "0"];
+    let ports = [
+        "--pds-port",
+        "0",
+        "--identity-port",
+        "0",
+        "--relay-port",
+        "0",
+    ];
     let output = run(&[&["up", "--data", data.to_str().unwrap()][..], &ports[..]].concat());
     assert_eq!(output.status.code(), Some(1));
     let said = words(&output);
@@ -98,15 +141,23 @@ async fn a_data_folder_of_a_newer_version_is_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_demo_has_two_members_with_posts() {
     let flags = vec!["--demo".to_owned()];
-    let stack = Stack::start_with(BINARY, Options { flags, env: Vec::new() });
-    let repos = stack.get(&stack.pds, "/xrpc/com.atproto.sync.listRepos").await.unwrap();
+    let stack = Stack::start_with(
+        BINARY,
+        Options {
+            flags,
+            env: Vec::new(),
+        },
+    );
+    let repos = stack
+        .get(&stack.pds, "/xrpc/com.atproto.sync.listRepos")
+        .await
+        .unwrap();
     let repos = repos["repos"].as_array().unwrap();
     assert_eq!(repos.len(), 2);
     for repo in repos {
         let did = repo["did"].as_str().unwrap();
-        let path = format!(
-            "/xrpc/com.atproto.repo.listRecords?repo={did}&collection=app.bsky.feed.post"
-        );
+        let path =
+            format!("/xrpc/com.atproto.repo.listRecords?repo={did}&collection=app.bsky.feed.post");
         let page = stack.get(&stack.pds, &path).await.unwrap();
         assert!(page["records"].as_array().unwrap().len() >= 2);
     }
@@ -116,7 +167,10 @@ async fn the_demo_has_two_members_with_posts() {
 fn an_unknown_key_or_a_bad_value_in_the_configuration_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("rochdale.toml");
-    for (text, named) in [("[pds]\nprot = 1\n", "prot"), ("[pds]\nport = \"high\"\n", "port")] {
+    for (text, named) in [
+        ("[pds]\nprot = 1\n", "prot"),
+        ("[pds]\nport = \"high\"\n", "port"),
+    ] {
         std::fs::write(&file, text).unwrap();
         let output = run(&["pds", "--config", file.to_str().unwrap()]);
         assert_eq!(output.status.code(), Some(1), "{text}");

@@ -60,7 +60,13 @@ impl Trace {
     async fn attach(pid: u32) -> Self {
         let file = tempfile::NamedTempFile::new().unwrap();
         let child = Command::new("strace")
-            .args(["-f", "-s", "160", "-e", "trace=fdatasync,fsync,read,recvfrom,write,writev,sendto,sendmsg"])
+            .args([
+                "-f",
+                "-s",
+                "160",
+                "-e",
+                "trace=fdatasync,fsync,read,recvfrom,write,writev,sendto,sendmsg",
+            ])
             .arg("-o")
             .arg(file.path())
             .args(["-p", &pid.to_string()])
@@ -74,7 +80,10 @@ impl Trace {
 
     async fn finish(mut self) -> String {
         tokio::time::sleep(Duration::from_millis(300)).await;
-        Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        Command::new("kill")
+            .arg(self.child.id().to_string())
+            .status()
+            .unwrap();
         self.child.wait().unwrap();
         std::fs::read_to_string(self.file.path()).unwrap()
     }
@@ -124,5 +133,8 @@ async fn the_relay_syncs_an_event_before_it_sends_it_on() {
         .iter()
         .filter(|call| **call == Call::SyncDone)
         .count();
-    assert!(syncs >= 20, "only {syncs} syncs for 10 posts through PDS and relay");
+    assert!(
+        syncs >= 20,
+        "only {syncs} syncs for 10 posts through PDS and relay"
+    );
 }

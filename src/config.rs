@@ -1,0 +1,145 @@
+//! The whole `rochdale.toml`: one table per service and those that services share.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use rochdale_resolver::{Config as ResolverConfig, LocalSuffix};
+use rochdale_service::config::{ConfigError, Secret, load, read_or_create_password_file};
+use rochdale_service::xrpc::LimitsConfig;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// Variables that begin so override the file: `ROCHDALE_PDS__PORT` is `pds.port`.
+const PREFIX: &str = "ROCHDALE_";
+
+/// The file as written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Raw {
+    /// The PDS.
+    pub pds: rochdale_pds::config::Raw,
+    /// The DID service.
+    pub identity: rochdale_identity::config::Raw,
+    /// The relay.
+    pub relay: rochdale_relay::config::Raw,
+    /// How names are resolved.
+    pub resolver: Resolver,
+    /// Request limits.
+    pub limits: Limits,
+    /// Logs and metrics.
+    pub telemetry: Telemetry,
+}
+
+/// The `[resolver]` table.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Resolver {
+    /// Origin of the did:plc directory.
+    pub plc_url: String,
+    /// Handle suffixes that are asked at a fixed place: `".test" = "http://localhost:2583"`.
+    pub local: BTreeMap<String, String>,
+    /// DNS servers, such as `["9.9.9.9:53"]`; the system's when empty.
+    pub nameservers: Vec<SocketAddr>,
+    /// Memory for documents and handles, in MiB.
+    pub cache_mib: u64,
+}
+
+impl Default for Resolver {
+    fn default() -> Self {
+        Self {
+            plc_url: "https://plc.directory".to_owned(),
+            local: BTreeMap::new(),
+            nameservers: Vec::new(),
+            cache_mib: 32,
+        }
+    }
+}
+
+/// The `[limits]` table.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Whether requests are counted at all.
+    pub enabled: bool,
+    /// Requests that carry this key in `x-ratelimit-bypass` are not counted.
+    pub bypass_key: Option<Secret>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            bypass_key: None,
+        }
+    }
+}
+
+/// The `[telemetry]` table.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Telemetry {
+    /// Where Prometheus finds `/metrics`, such as `127.0.0.1:9100`; nowhere when unset.
+    pub metrics: Option<SocketAddr>,
+    /// What is logged, such as `info,rochdale_relay=debug`.
+    pub log: String,
+    /// Development: loopback is reached, plain http and `.test` handles are taken.
+    pub dev: bool,
+}
+
+impl Raw {
+    /// Reads the file, the environment and `overrides`.
+    ///
+    /// # Errors
+    /// Names the key, its value and what is allowed.
+    pub fn load(file: Option<&Path>, overrides: toml::Table) -> Result<Self, ConfigError> {
+        load(file, PREFIX, overrides)
+    }
+
+    /// What the services share about names.
+    ///
+    /// # Errors
+    /// A suffix without its dot, or an address that is no origin.
+    pub fn resolver(&self) -> Result<ResolverConfig, ConfigError> {
+        let mut config = ResolverConfig::new(self.resolver.plc_url.trim_end_matches('/'));
+        config.dev = self.telemetry.dev;
+        config.nameservers.clone_from(&self.resolver.nameservers);
+        config.cache_bytes = self.resolver.cache_mib.clamp(1, 1 << 20) << 20;
+        for (suffix, base_url) in &self.resolver.local {
+            if !suffix.starts_with('.') {
+                let allowed = "suffixes with a leading dot, such as \".test\"";
+                return Err(ConfigError::invalid("resolver.local", suffix, allowed));
+            }
+            config.local.push(LocalSuffix {
+                suffix: suffix.to_ascii_lowercase(),
+                base_url: base_url.trim_end_matches('/').to_owned(),
+            });
+        }
+        Ok(config)
+    }
+
+    /// What the services share about request limits.
+    pub fn limits(&self) -> LimitsConfig {
+        LimitsConfig {
+            enabled: self.limits.enabled,
+            bypass_key: self.limits.bypass_key.clone(),
+            ..LimitsConfig::default()
+        }
+    }
+}
+
+/// The operator's password: as configured, else from `FOLDER/keys/NAME`, which is made on first use.
+/// Answers the password and the file it stands in.
+///
+/// # Errors
+/// A file that others may read or that cannot be made.
+pub fn admin_password(
+    configured: Option<&Secret>,
+    folder: &Path,
+    name: &str,
+) -> Result<(Secret, Option<PathBuf>), ConfigError> {
+    if let Some(password) = configured.filter(|secret| !secret.expose().is_empty()) {
+        return Ok((password.clone(), None));
+    }
+    let file = folder.join("keys").join(name);
+    Ok((read_or_create_password_file(&file)?, Some(file)))
+}
