@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{SinkExt, StreamExt};
+use futures::{FutureExt, SinkExt, StreamExt};
 use rochdale_protocol::sync::{FrameError, Peek, decode_frame, peek};
 use rochdale_protocol::syntax::Did;
 use rochdale_service::outbound::Socket;
@@ -32,8 +32,10 @@ pub(super) enum End {
     Lost(String),
     /// The host says that it has never sent what we ask to continue after.
     FutureCursor,
-    /// A frame was unusable.
+    /// A frame was unusable and did not even show its number.
     BadFrame(&'static str),
+    /// A frame with a number turned out to be unusable; the cursor is past it.
+    Unreadable,
 }
 
 /// What a connection was good for.
@@ -76,6 +78,8 @@ pub(super) struct Connection<'a> {
 impl Connection<'_> {
     /// Reads until something ends it.
     pub(super) async fn run(mut self, mut socket: Socket) -> Outcome {
+        // What was found unreadable on an earlier connection has cost that one.
+        let _stale = self.host.fault.notified().now_or_never();
         let end = self.read(&mut socket).await;
         // A close frame is good manners; a host that does not take it is left without.
         drop(timeout(Duration::from_secs(1), socket.close(None)).await);
@@ -93,7 +97,7 @@ impl Connection<'_> {
             let received = tokio::select! {
                 biased;
                 () = self.cancel.cancelled() => return End::Cancelled,
-                () = self.host.fault.notified() => return End::BadFrame("an event cannot be read"),
+                () = self.host.fault.notified() => return End::Unreadable,
                 _ = ping.tick() => {
                     match timeout(WRITE_LIMIT, socket.send(Message::Ping(Bytes::new()))).await {
                         Ok(Ok(())) => continue,
@@ -158,7 +162,7 @@ impl Connection<'_> {
         }
         self.progress += 1;
         if first {
-            self.check_start(seq);
+            self.check_start(seq).await;
         }
         let did = did
             .and_then(|did| did.parse::<Did>().ok())
@@ -198,11 +202,20 @@ impl Connection<'_> {
         }
     }
 
-    /// A host that goes on below what it was asked to continue after has lost its numbering.
-    fn check_start(&self, seq: u64) {
+    /// A host that goes on below what it was asked to continue after has lost its numbering. One that is heard for the first
+    /// time begins here, and that is remembered before anything else: after a crash it is not taken up "live" once more.
+    async fn check_start(&self, seq: u64) {
+        let flow = &self.host.flow;
         if self.cursor.is_some_and(|cursor| seq < cursor) {
             tracing::warn!(host = %self.host.name, cursor = self.cursor, seq, "a host has started a new numbering");
-            self.host.flow.restart(seq.checked_sub(1));
+            flow.restart(seq.checked_sub(1));
+        } else if flow.received().is_none() {
+            flow.restart(seq.checked_sub(1));
+        } else {
+            return;
+        }
+        if let Err(error) = self.subscriber.hosts.save_cursors().await {
+            tracing::warn!(host = %self.host.name, %error, "the start of a host's stream was not saved");
         }
     }
 

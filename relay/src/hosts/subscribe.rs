@@ -155,11 +155,10 @@ impl Subscriber {
                 End::FutureCursor => {
                     tracing::warn!(host = %host.name, "a host refuses every cursor")
                 }
+                End::Unreadable => bad_frame(host, "an event cannot be read"),
                 End::BadFrame(reason) => {
-                    host.count_bad_frame();
-                    metrics::counter!("rochdale_relay_bad_frames_total").increment(1);
                     stuck.note(host.flow.received());
-                    tracing::warn!(host = %host.name, reason, after = received, "a host sent an unusable frame");
+                    bad_frame(host, reason);
                 }
                 End::Lost(reason) => tracing::debug!(host = %host.name, reason, "a host was lost"),
             }
@@ -227,6 +226,13 @@ impl Subscriber {
         };
         connection.run(socket).await
     }
+}
+
+fn bad_frame(host: &Host, reason: &'static str) {
+    host.count_bad_frame();
+    metrics::counter!("rochdale_relay_bad_frames_total").increment(1);
+    let after = host.flow.received();
+    tracing::warn!(host = %host.name, reason, after, "a host sent an unusable frame");
 }
 
 #[cfg(test)]
