@@ -6,7 +6,13 @@ mod sync;
 
 use http::StatusCode;
 use rochdale_protocol::xrpc::names;
-use rochdale_service::xrpc::{Budget, Kind, Limits, Method, XrpcError, fallback, method};
+use rochdale_service::xrpc::Kind::{Procedure, Query, Subscription};
+use rochdale_service::xrpc::{Budget, Limits, Method, XrpcError, fallback, method};
+
+use sync::{
+    get_host_status, get_latest_commit, get_repo, get_repo_status, list_hosts, list_repos,
+    request_crawl, subscribe_repos,
+};
 
 use crate::app::Shared;
 use crate::web;
@@ -29,77 +35,72 @@ pub(crate) fn table() -> Vec<Method<Shared>> {
     let crawl = Limits::body(4 << 10).per_ip(CRAWL_REQUESTS);
     let stream = Limits::DEFAULT.outside_global();
     let plain = Limits::DEFAULT;
+    let health = Limits::DEFAULT.outside_global();
     vec![
         method(
             "com.atproto.sync.subscribeRepos",
-            Kind::Subscription,
+            Subscription,
             "none",
             stream,
-            sync::subscribe_repos::handle,
+            subscribe_repos::handle,
         ),
         method(
             "com.atproto.sync.listRepos",
-            Kind::Query,
+            Query,
             "none",
             plain,
-            sync::list_repos::handle,
+            list_repos::handle,
         ),
         method(
             "com.atproto.sync.getRepo",
-            Kind::Query,
+            Query,
             "none",
             plain,
-            sync::get_repo::handle,
+            get_repo::handle,
         ),
         method(
             "com.atproto.sync.getRepoStatus",
-            Kind::Query,
+            Query,
             "none",
             plain,
-            sync::get_repo_status::handle,
+            get_repo_status::handle,
         ),
         method(
             "com.atproto.sync.getLatestCommit",
-            Kind::Query,
+            Query,
             "none",
             plain,
-            sync::get_latest_commit::handle,
+            get_latest_commit::handle,
         ),
         method(
             "com.atproto.sync.listHosts",
-            Kind::Query,
+            Query,
             "none",
             plain,
-            sync::list_hosts::handle,
+            list_hosts::handle,
         ),
         method(
             "com.atproto.sync.getHostStatus",
-            Kind::Query,
+            Query,
             "none",
             plain,
-            sync::get_host_status::handle,
+            get_host_status::handle,
         ),
         method(
             "com.atproto.sync.requestCrawl",
-            Kind::Procedure,
+            Procedure,
             "none",
             crawl,
-            sync::request_crawl::handle,
+            request_crawl::handle,
         ),
         method(
             "com.atproto.sync.notifyOfUpdate",
-            Kind::Procedure,
+            Procedure,
             "none",
             crawl,
-            sync::request_crawl::handle,
+            request_crawl::handle,
         ),
-        method(
-            "_health",
-            Kind::Query,
-            "none",
-            plain.outside_global(),
-            web::health,
-        ),
+        method("_health", Query, "none", health, web::health),
     ]
 }
 

@@ -20,7 +20,6 @@ pub use start::{Running, StartError, start};
 
 #[cfg(test)]
 #[path = "../tests/support/repo.rs"]
-#[expect(unreachable_pub, reason = "shared with the tests in `tests/`")]
 mod repo;
 
 /// What is answered here: NSID, kind and class of credentials of each method.

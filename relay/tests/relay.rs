@@ -2,6 +2,13 @@
 //!
 //! Numbers in comments are those of the checklist of what relays commonly get wrong.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on fails"
+)]
+
 #[path = "support/network.rs"]
 mod network;
 #[path = "support/relay.rs"]

@@ -136,28 +136,19 @@ impl Connection<'_> {
         let Some(t) = t else {
             return Err(error_frame(&frame));
         };
-        let kind = match t {
-            "#commit" => Some(Kind::Commit),
-            "#sync" => Some(Kind::Sync),
-            "#identity" => Some(Kind::Identity),
-            "#account" => Some(Kind::Account),
-            "#info" => {
-                tracing::info!(host = %self.host.name, frame = ?decode_frame(&frame).ok(), "note from a host");
-                return Ok(());
-            }
-            _ => None,
-        };
+        let kind = Kind::ALL
+            .into_iter()
+            .find(|kind| t.strip_prefix('#') == Some(kind.name()));
         let Some(seq) = seq else {
-            return if kind.is_some() {
-                Err(End::BadFrame("an event has no number"))
-            } else {
-                Ok(())
-            };
+            if kind.is_some() {
+                return Err(End::BadFrame("an event has no number"));
+            }
+            tracing::info!(host = %self.host.name, frame = ?decode_frame(&frame).ok(), "note from a host");
+            return Ok(());
         };
         let first = self.numbers == Numbers::default();
         if !self.numbers.take(seq) {
-            metrics::counter!("rochdale_relay_dropped_total", "reason" => "repeated_seq")
-                .increment(1);
+            count_dropped("repeated_seq");
             return Ok(());
         }
         self.progress += 1;
@@ -168,25 +159,36 @@ impl Connection<'_> {
             .and_then(|did| did.parse::<Did>().ok())
             .filter(|did| did.is_plc() || did.is_web());
         let (Some(kind), Some(did)) = (kind, did) else {
-            let reason = if kind.is_some() {
+            count_dropped(if kind.is_some() {
                 "bad_did"
             } else {
                 "unknown_type"
-            };
-            metrics::counter!("rochdale_relay_dropped_total", "reason" => reason).increment(1);
+            });
             self.host.flow.pass(seq);
             return Ok(());
         };
         self.take_turn().await?;
         self.host.count_event();
+        self.hand_on(seq, kind, did, frame, arrival_us).await
+    }
+
+    /// Waits for room on the way, and hands the event to its shard.
+    async fn hand_on(
+        &self,
+        seq: u64,
+        kind: Kind,
+        did: Did,
+        frame: Bytes,
+        arrival_us: u64,
+    ) -> Result<(), End> {
+        let host = Arc::clone(self.host);
         let event = async {
-            let token = self
-                .host
+            let token = host
                 .flow
                 .admit(seq, frame.len(), &self.subscriber.room)
                 .await;
             let event = Incoming {
-                host: Arc::clone(self.host),
+                host: Arc::clone(&host),
                 kind,
                 did,
                 frame,
@@ -234,6 +236,10 @@ impl Connection<'_> {
             }
         }
     }
+}
+
+fn count_dropped(reason: &'static str) {
+    metrics::counter!("rochdale_relay_dropped_total", "reason" => reason).increment(1);
 }
 
 fn error_frame(frame: &Bytes) -> End {

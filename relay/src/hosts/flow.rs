@@ -30,6 +30,8 @@ struct Progress {
     received: Option<u64>,
     mark: Option<u64>,
     saved: Option<u64>,
+    /// An event was dropped before it was finished.
+    lost: bool,
 }
 
 impl Flow {
@@ -106,6 +108,21 @@ impl Flow {
         };
     }
 
+    /// If an event was lost on its way, goes back to the mark, so that it comes again.
+    pub fn resume(&self) {
+        let mut progress = self.progress.lock();
+        if progress.lost {
+            let (epoch, mark, saved) = (progress.epoch + 1, progress.mark, progress.saved);
+            *progress = Progress {
+                epoch,
+                received: mark,
+                mark,
+                saved,
+                ..Progress::default()
+            };
+        }
+    }
+
     /// The cursor, if it has moved since it was last saved.
     pub fn unsaved(&self) -> Option<Option<u64>> {
         let progress = self.progress.lock();
@@ -167,10 +184,17 @@ impl Token {
     }
 
     /// The event needs no more work and what it led to is durable: the cursor may pass it.
-    pub fn finish(self) {
-        if self.tracked {
+    pub fn finish(mut self) {
+        if std::mem::take(&mut self.tracked) {
             self.flow.finish(self.epoch, self.seq);
         }
+    }
+}
+
+impl Drop for Token {
+    fn drop(&mut self) {
+        let mut progress = self.flow.progress.lock();
+        progress.lost |= self.tracked && progress.epoch == self.epoch;
     }
 }
 
@@ -209,6 +233,25 @@ mod tests {
         assert_eq!(flow.mark(), None);
         assert_eq!(flow.received(), Some(2));
         assert_eq!(flow.in_flight(), 0);
+    }
+
+    #[tokio::test]
+    async fn lost_event_is_asked_for_again() {
+        let flow = Arc::new(Flow::new(Some(5)));
+        admit(&flow, 6).await.finish();
+        let unfinished = admit(&flow, 9).await;
+        flow.resume();
+        assert_eq!(flow.received(), Some(9), "nothing is lost yet");
+        drop(admit(&flow, 7).await);
+        flow.resume();
+        assert_eq!(flow.received(), Some(9), "a replay that is lost is none");
+        drop(admit(&flow, 10).await);
+        flow.resume();
+        assert_eq!((flow.received(), flow.mark()), (Some(6), Some(6)));
+        unfinished.finish();
+        assert_eq!(flow.mark(), Some(6), "it comes again too");
+        admit(&flow, 9).await.finish();
+        assert_eq!(flow.mark(), Some(9));
     }
 
     #[tokio::test]

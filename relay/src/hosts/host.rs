@@ -68,7 +68,8 @@ pub struct Host {
     status: Mutex<HostStatus>,
     limits: Mutex<(HostLimits, Windows)>,
     accounts: AtomicU64,
-    connected: AtomicBool,
+    /// Open streams; two for a moment when one ends while the next begins.
+    connected: AtomicU64,
     throttled: AtomicBool,
     events: AtomicU64,
     dropped: AtomicU64,
@@ -89,7 +90,7 @@ impl Host {
             status: Mutex::new(row.status),
             limits: Mutex::new((limits, Windows::new(&limits))),
             accounts: AtomicU64::new(row.accounts),
-            connected: AtomicBool::new(false),
+            connected: AtomicU64::new(0),
             throttled: AtomicBool::new(false),
             events: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
@@ -154,11 +155,13 @@ impl Host {
 
     /// Whether its stream is open.
     pub fn is_connected(&self) -> bool {
-        self.connected.load(Ordering::Acquire)
+        self.connected.load(Ordering::Acquire) > 0
     }
 
-    pub(super) fn set_connected(&self, connected: bool) {
-        self.connected.store(connected, Ordering::Release);
+    /// Counts an open stream as long as the answer lives.
+    pub(super) fn connected(&self) -> OpenStream<'_> {
+        self.connected.fetch_add(1, Ordering::AcqRel);
+        OpenStream(self)
     }
 
     pub(super) fn set_throttled(&self, throttled: bool) {
@@ -196,5 +199,14 @@ impl Host {
     /// An event turned out not to be readable at all: costs the connection.
     pub fn drop_connection(&self) {
         self.fault.notify_one();
+    }
+}
+
+/// See [`Host::connected`].
+pub(super) struct OpenStream<'a>(&'a Host);
+
+impl Drop for OpenStream<'_> {
+    fn drop(&mut self) {
+        self.0.connected.fetch_sub(1, Ordering::AcqRel);
     }
 }

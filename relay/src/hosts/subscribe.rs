@@ -126,7 +126,7 @@ impl Subscriber {
         drop(task);
         let (own, host) = (Arc::clone(self), Arc::clone(host));
         self.shutdown.spawn("relay-host", async move {
-            own.keep_listening(&host, &cancel).await
+            own.keep_listening(&host, &cancel).await;
         });
     }
 
@@ -136,9 +136,9 @@ impl Subscriber {
         let mut restarted = false;
         while !cancel.is_cancelled() {
             let started = Instant::now();
+            host.flow.resume();
             let received = host.flow.received();
             let outcome = self.connect(host, stuck.cursor(received), cancel).await;
-            host.set_connected(false);
             host.set_throttled(false);
             if outcome.progress > 0 || started.elapsed() >= WORTHWHILE {
                 backoff.reset();
@@ -153,7 +153,7 @@ impl Subscriber {
                     continue;
                 }
                 End::FutureCursor => {
-                    tracing::warn!(host = %host.name, "a host refuses every cursor")
+                    tracing::warn!(host = %host.name, "a host refuses every cursor");
                 }
                 End::Unreadable => bad_frame(host, "an event cannot be read"),
                 End::BadFrame(reason) => {
@@ -214,7 +214,7 @@ impl Subscriber {
                 progress: 0,
             };
         }
-        host.set_connected(true);
+        let _open = host.connected();
         self.hosts.note_status(host, HostStatus::Active).await;
         let connection = Connection {
             subscriber: self,

@@ -16,6 +16,9 @@ use super::format::{HEADER_BYTES, Header, RecordHead, VERSION, encode_record};
 use super::segment::{Extent, Segment};
 use super::{Kind, Log, LogError};
 
+/// A larger buffer is given back after use.
+const BUFFER_KEPT_BYTES: usize = 8 << 20;
+
 /// An accepted event that has no number yet.
 #[derive(Debug)]
 pub struct Draft {
@@ -88,30 +91,7 @@ impl Appender {
         let mut extent = segment.extent.read().tail();
         let (start, kept) = (extent.end, extent.index.len());
         self.buffer.clear();
-        let mut stored = Vec::with_capacity(drafts.len());
-        for (seq, draft) in (self.next_seq..).zip(drafts) {
-            let frame = draft.frame.with_seq(seq);
-            let Draft {
-                arrival_us,
-                kind,
-                flags,
-                host,
-                ref did,
-                ..
-            } = *draft;
-            let before = self.buffer.len();
-            let head = RecordHead {
-                seq,
-                arrival_us,
-                kind,
-                flags,
-                host,
-                did: did.as_str(),
-            };
-            encode_record(&head, &frame, &mut self.buffer);
-            extent.grow(seq, arrival_us, self.buffer.len() - before);
-            stored.push((seq, frame));
-        }
+        let stored = lay_out(drafts, self.next_seq, &mut self.buffer, &mut extent);
         if let Err(source) = segment.file.write_all_at(&self.buffer, start) {
             let failure = LogError::io("could not write", &segment.path, source);
             return Err(self.undo(&segment, start, fresh, failure));
@@ -122,25 +102,12 @@ impl Appender {
         }
         open.hasher.update(&self.buffer);
         self.next_seq += drafts.len() as u64;
-        {
-            let mut shown = segment.extent.write();
-            let Extent {
-                end,
-                last_seq,
-                last_us,
-                events,
-                index,
-                ..
-            } = extent;
-            shown.index.extend(index.into_iter().skip(kept));
-            (shown.end, shown.last_seq, shown.last_us, shown.events) =
-                (end, last_seq, last_us, events);
-        }
+        segment.extent.write().advance(extent, kept);
         if fresh {
             self.log.segments.write().push(segment);
         }
         self.log.head.store(self.next_seq - 1, Ordering::Release);
-        if self.buffer.capacity() > 8 << 20 {
+        if self.buffer.capacity() > BUFFER_KEPT_BYTES {
             self.buffer = Vec::new();
         }
         Ok(stored)
@@ -223,6 +190,40 @@ impl Appender {
         }
         failure
     }
+}
+
+/// Appends the records of `drafts` to `buffer` and lets `extent` grow by them; answers number and frame of each.
+fn lay_out(
+    drafts: &[Draft],
+    first_seq: u64,
+    buffer: &mut Vec<u8>,
+    extent: &mut Extent,
+) -> Vec<(u64, Bytes)> {
+    let mut stored = Vec::with_capacity(drafts.len());
+    for (seq, draft) in (first_seq..).zip(drafts) {
+        let frame = draft.frame.with_seq(seq);
+        let Draft {
+            arrival_us,
+            kind,
+            flags,
+            host,
+            ref did,
+            ..
+        } = *draft;
+        let head = RecordHead {
+            seq,
+            arrival_us,
+            kind,
+            flags,
+            host,
+            did: did.as_str(),
+        };
+        let before = buffer.len();
+        encode_record(&head, &frame, buffer);
+        extent.grow(seq, arrival_us, buffer.len() - before);
+        stored.push((seq, frame));
+    }
+    stored
 }
 
 /// After a failed sync nobody knows what the disk holds, and asking again would be answered "fine": stop.

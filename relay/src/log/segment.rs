@@ -104,6 +104,20 @@ impl Extent {
         }
     }
 
+    /// Takes over how far `further` goes, whose first `kept` index entries are the last ones here.
+    pub(super) fn advance(&mut self, further: Self, kept: usize) {
+        let Self {
+            end,
+            last_seq,
+            last_us,
+            events,
+            index,
+            ..
+        } = further;
+        self.index.extend(index.into_iter().skip(kept));
+        (self.end, self.last_seq, self.last_us, self.events) = (end, last_seq, last_us, events);
+    }
+
     /// Takes note of a record of `size` bytes at the present end.
     pub(super) fn grow(&mut self, seq: u64, arrival_us: u64, size: usize) {
         let due = self

@@ -77,17 +77,17 @@ pub(super) struct Entry {
 
 impl Entry {
     /// Puts work behind what waits; gives it back when too much does.
-    pub(super) fn park(&mut self, item: Item) -> Result<(), Item> {
+    pub(super) fn park(&mut self, item: Item) -> Option<Item> {
         if let Item::Event(pending) = &item {
             let bytes = pending.event.frame.len();
             if self.queue.len() >= PARKED_EVENTS_MAX || self.queued_bytes + bytes > PARKED_BYTES_MAX
             {
-                return Err(item);
+                return Some(item);
             }
             self.queued_bytes += bytes;
         }
         self.queue.push_back(item);
-        Ok(())
+        None
     }
 
     /// Puts work in front of what waits.

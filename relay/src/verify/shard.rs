@@ -241,7 +241,7 @@ impl Shard {
         let stored = self.stored.load(Ordering::Acquire);
         let entry = self.entries.get(did, stored);
         if entry.waiting {
-            if let Err(Item::Event(pending)) = entry.park(item) {
+            if let Some(Item::Event(pending)) = entry.park(item) {
                 self.refuse(pending, DropReason::Parked, did);
             }
             return;
@@ -284,8 +284,9 @@ impl Shard {
     fn work(&mut self, did: &Did, item: Item) {
         if !self.load(did) {
             if let Item::Event(pending) = item {
-                // Not finished: the host's cursor stays before it, and it comes again.
+                // Not finished: the host's cursor stays before it, and with the next connection it comes again.
                 self.count(&pending, DropReason::Store);
+                pending.event.host.drop_connection();
             }
             return;
         }

@@ -49,31 +49,7 @@ async fn takedown_is_told_at_once_hides_the_past_and_can_be_reversed() {
         &bob.did,
         "later commits and the host's word are dropped"
     );
-    let path = format!(
-        "/xrpc/com.atproto.sync.getLatestCommit?did={}",
-        world.ada.did
-    );
-    let (code, answer) = world.relay.get(&path).await;
-    assert_eq!((code, &answer["error"]), (403, &json!("RepoTakendown")));
-    let (code, answer) = world
-        .relay
-        .get(&format!(
-            "/xrpc/com.atproto.sync.getRepo?did={}",
-            world.ada.did
-        ))
-        .await;
-    assert_eq!((code, &answer["error"]), (403, &json!("RepoTakendown")));
-    let (_, answer) = world
-        .relay
-        .get(&format!(
-            "/xrpc/com.atproto.sync.getRepoStatus?did={}",
-            world.ada.did
-        ))
-        .await;
-    assert_eq!(
-        answer,
-        json!({"did": world.ada.did.as_str(), "active": false, "status": "takendown"})
-    );
+    assert_is_taken_down(&world).await;
     let (_, takedowns) = world.relay.admin_get("/admin/repo/takedowns").await;
     assert_eq!(takedowns, json!({"dids": [world.ada.did.as_str()]}));
 
@@ -97,6 +73,29 @@ async fn takedown_is_told_at_once_hides_the_past_and_can_be_reversed() {
     world.host.send(&world.ada.post(10).template());
     assert_eq!(live.event().await.1.did(), &world.ada.did);
     world.relay.stop().await;
+}
+
+async fn assert_is_taken_down(world: &World) {
+    let did = world.ada.did.as_str();
+    for method in ["getLatestCommit", "getRepo"] {
+        let (code, answer) = world
+            .relay
+            .get(&format!("/xrpc/com.atproto.sync.{method}?did={did}"))
+            .await;
+        assert_eq!(
+            (code, &answer["error"]),
+            (403, &json!("RepoTakendown")),
+            "{method}"
+        );
+    }
+    let (_, answer) = world
+        .relay
+        .get(&format!("/xrpc/com.atproto.sync.getRepoStatus?did={did}"))
+        .await;
+    assert_eq!(
+        answer,
+        json!({"did": did, "active": false, "status": "takendown"})
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,6 +17,7 @@ async fn host_that_was_away_is_taken_up_where_it_stopped() {
     world.host.send(&world.ada.post(1).template());
     live.event().await;
     world.host.set_refusing(true);
+    eventually("the host is away", async || world.host.open() == 0).await;
     let missed = [world.ada.post(2), world.ada.post(3)];
     for event in &missed {
         world.host.send(&event.template());
@@ -312,7 +313,7 @@ async fn relay_is_not_listened_to_unless_that_is_wanted() {
     let folder = tempfile::TempDir::new().expect("folder");
     let name = world.relay.url.trim_start_matches("http://").to_owned();
     let second = TestRelay::start_with(folder.path(), &world.directory, |(raw, _)| {
-        raw.hosts = vec![name.clone()]
+        raw.hosts = vec![name.clone()];
     })
     .await;
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
@@ -361,7 +362,7 @@ async fn configured_host_is_read_from_its_beginning() {
     }
     let folder = tempfile::TempDir::new().expect("folder");
     let relay = TestRelay::start_with(folder.path(), &directory, |(raw, _)| {
-        raw.hosts = vec![host.url.clone()]
+        raw.hosts = vec![host.url.clone()];
     })
     .await;
     let mut live = relay.subscribe(Some("0")).await;

@@ -21,9 +21,9 @@ use crate::repo::Repo;
 
 /// The DID directory.
 #[derive(Debug, Clone)]
-pub struct Directory {
+pub(crate) struct Directory {
     /// Its origin.
-    pub url: String,
+    pub(crate) url: String,
     state: Arc<DirectoryState>,
 }
 
@@ -36,7 +36,7 @@ struct DirectoryState {
 
 impl Directory {
     /// An empty directory.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let state = Arc::new(DirectoryState::default());
         let routes = Router::new()
             .route("/{did}", get(document))
@@ -48,7 +48,7 @@ impl Directory {
     }
 
     /// Says that `repo` lives at `host` and signs with its present key.
-    pub fn publish(&self, repo: &Repo, host: &FakeHost) {
+    pub(crate) fn publish(&self, repo: &Repo, host: &FakeHost) {
         let document = json!({
             "@context": ["https://www.w3.org/ns/did/v1"],
             "id": repo.did.as_str(),
@@ -68,12 +68,12 @@ impl Directory {
     }
 
     /// Stops or starts answering.
-    pub fn set_down(&self, down: bool) {
+    pub(crate) fn set_down(&self, down: bool) {
         self.state.down.store(down, Ordering::SeqCst);
     }
 
     /// How often it was asked.
-    pub fn asked(&self) -> usize {
+    pub(crate) fn asked(&self) -> usize {
         self.state.asked.load(Ordering::SeqCst)
     }
 }
@@ -95,11 +95,11 @@ async fn document(State(state): State<Arc<DirectoryState>>, Path(did): Path<Stri
 
 /// A host.
 #[derive(Debug, Clone)]
-pub struct FakeHost {
+pub(crate) struct FakeHost {
     /// Its origin.
-    pub url: String,
+    pub(crate) url: String,
     /// Its name for `requestCrawl`.
-    pub name: String,
+    pub(crate) name: String,
     state: Arc<HostState>,
 }
 
@@ -119,7 +119,7 @@ struct HostState {
 
 impl FakeHost {
     /// A host without events whose numbers start above `first_seq`.
-    pub async fn start(first_seq: u64) -> Self {
+    pub(crate) async fn start(first_seq: u64) -> Self {
         let state = Arc::new(HostState {
             events: Mutex::default(),
             next_seq: Mutex::new(first_seq + 1),
@@ -143,7 +143,7 @@ impl FakeHost {
     }
 
     /// Sends an event to everybody who listens; answers its number.
-    pub fn send(&self, event: &FrameTemplate) -> u64 {
+    pub(crate) fn send(&self, event: &FrameTemplate) -> u64 {
         let mut next = self.state.next_seq.lock();
         let seq = *next;
         *next += 1;
@@ -156,7 +156,7 @@ impl FakeHost {
     }
 
     /// Sends any message in place of the next event.
-    pub fn send_raw(&self, message: Message) -> u64 {
+    pub(crate) fn send_raw(&self, message: Message) -> u64 {
         let mut next = self.state.next_seq.lock();
         let seq = *next;
         *next += 1;
@@ -166,19 +166,19 @@ impl FakeHost {
     }
 
     /// Forgets all events and numbers on from `first_seq`.
-    pub fn reset_numbers(&self, first_seq: u64) {
+    pub(crate) fn reset_numbers(&self, first_seq: u64) {
         *self.state.next_seq.lock() = first_seq + 1;
         self.state.events.lock().clear();
         self.cut();
     }
 
     /// Closes all connections.
-    pub fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.state.cut.send_modify(|cuts| *cuts += 1);
     }
 
     /// Refuses new connections, or takes them again.
-    pub fn set_refusing(&self, refusing: bool) {
+    pub(crate) fn set_refusing(&self, refusing: bool) {
         self.state.refusing.store(refusing, Ordering::SeqCst);
         if refusing {
             self.cut();
@@ -186,27 +186,27 @@ impl FakeHost {
     }
 
     /// Stops or starts to look like a PDS.
-    pub fn set_is_pds(&self, is_pds: bool) {
+    pub(crate) fn set_is_pds(&self, is_pds: bool) {
         self.state.is_pds.store(is_pds, Ordering::SeqCst);
     }
 
     /// What it answers when asked for the status of an account.
-    pub fn set_status(&self, did: &str, status: Value) {
+    pub(crate) fn set_status(&self, did: &str, status: Value) {
         self.state.statuses.lock().insert(did.to_owned(), status);
     }
 
     /// The cursors it was asked for so far, one per connection.
-    pub fn cursors(&self) -> Vec<Option<u64>> {
+    pub(crate) fn cursors(&self) -> Vec<Option<u64>> {
         self.state.cursors.lock().clone()
     }
 
     /// Connections open now.
-    pub fn open(&self) -> usize {
+    pub(crate) fn open(&self) -> usize {
         self.state.open.load(Ordering::SeqCst)
     }
 
     /// How often it was asked to describe itself.
-    pub fn described(&self) -> usize {
+    pub(crate) fn described(&self) -> usize {
         self.state.described.load(Ordering::SeqCst)
     }
 }
@@ -286,8 +286,9 @@ async fn stream(state: &HostState, mut socket: WebSocket, cursor: Option<u64>) {
             sent = seq;
         }
         tokio::select! {
-            _ = changed.changed() => {}
+            biased;
             _ = cut.changed() => return,
+            _ = changed.changed() => {}
             received = socket.recv() => match received {
                 Some(Ok(_)) => {}
                 Some(Err(_)) | None => return,
@@ -297,6 +298,6 @@ async fn stream(state: &HostState, mut socket: WebSocket, cursor: Option<u64>) {
 }
 
 /// A frame that no decoder takes.
-pub fn garbage() -> Message {
+pub(crate) fn garbage() -> Message {
     Message::Binary(Bytes::from_static(&[0xff, 0x00, 0x13]))
 }

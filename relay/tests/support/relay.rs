@@ -21,27 +21,27 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use crate::network::Directory;
 
 /// Long enough for anything that must happen.
-pub const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(20);
 /// Long enough to believe that nothing comes.
-pub const QUIET: Duration = Duration::from_millis(400);
+pub(crate) const QUIET: Duration = Duration::from_millis(400);
 /// The admin password of every relay here.
-pub const PASSWORD: &str = "open sesame";
+pub(crate) const PASSWORD: &str = "open sesame";
 
 /// A relay in this process.
-pub struct TestRelay {
+pub(crate) struct TestRelay {
     /// Its origin.
-    pub url: String,
+    pub(crate) url: String,
     shutdown: Shutdown,
 }
 
 impl TestRelay {
     /// Starts one on the data in `folder` that resolves with `directory`, limits off.
-    pub async fn start(folder: &Path, directory: &Directory) -> Self {
+    pub(crate) async fn start(folder: &Path, directory: &Directory) -> Self {
         Self::start_with(folder, directory, |_| {}).await
     }
 
     /// As [`Self::start`], with another configuration.
-    pub async fn start_with(
+    pub(crate) async fn start_with(
         folder: &Path,
         directory: &Directory,
         change: impl FnOnce(&mut (Raw, LimitsConfig)),
@@ -86,7 +86,7 @@ impl TestRelay {
     }
 
     /// Stops in order.
-    pub async fn stop(&self) {
+    pub(crate) async fn stop(&self) {
         assert_eq!(
             self.shutdown.finish(Duration::from_secs(10)).await,
             0,
@@ -96,7 +96,7 @@ impl TestRelay {
     }
 
     /// Subscribes.
-    pub async fn subscribe(&self, cursor: Option<&str>) -> Subscription {
+    pub(crate) async fn subscribe(&self, cursor: Option<&str>) -> Subscription {
         let query = cursor
             .map(|cursor| format!("?cursor={cursor}"))
             .unwrap_or_default();
@@ -111,7 +111,7 @@ impl TestRelay {
     }
 
     /// A GET: status and JSON.
-    pub async fn get(&self, path: &str) -> (u16, Value) {
+    pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
         let response = client()
             .get(format!("{}{path}", self.url))
             .send()
@@ -122,7 +122,7 @@ impl TestRelay {
     }
 
     /// A POST without credentials: status and JSON.
-    pub async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
         let response = client()
             .post(format!("{}{path}", self.url))
             .json(body)
@@ -134,7 +134,7 @@ impl TestRelay {
     }
 
     /// A POST by the operator: status and JSON.
-    pub async fn admin_post(&self, path: &str, body: &Value) -> (u16, Value) {
+    pub(crate) async fn admin_post(&self, path: &str, body: &Value) -> (u16, Value) {
         let request = client()
             .post(format!("{}{path}", self.url))
             .basic_auth("admin", Some(PASSWORD))
@@ -145,7 +145,7 @@ impl TestRelay {
     }
 
     /// A GET by the operator: status and JSON.
-    pub async fn admin_get(&self, path: &str) -> (u16, Value) {
+    pub(crate) async fn admin_get(&self, path: &str) -> (u16, Value) {
         let request = client()
             .get(format!("{}{path}", self.url))
             .basic_auth("admin", Some(PASSWORD));
@@ -155,7 +155,7 @@ impl TestRelay {
     }
 
     /// Has it listen to `hostname`.
-    pub async fn crawl(&self, hostname: &str) {
+    pub(crate) async fn crawl(&self, hostname: &str) {
         let body = serde_json::json!({"hostname": hostname});
         assert_eq!(
             self.post("/xrpc/com.atproto.sync.requestCrawl", &body)
@@ -166,7 +166,7 @@ impl TestRelay {
 }
 
 /// An HTTP client that follows no redirects.
-pub fn client() -> reqwest::Client {
+pub(crate) fn client() -> reqwest::Client {
     // Another test may have installed it.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
@@ -176,13 +176,13 @@ pub fn client() -> reqwest::Client {
 }
 
 /// A subscriber.
-pub struct Subscription {
-    pub socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+pub(crate) struct Subscription {
+    pub(crate) socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
 }
 
 impl Subscription {
     /// The next frame, or `None` at the end of the stream.
-    pub async fn frame(&mut self) -> Option<bytes::Bytes> {
+    pub(crate) async fn frame(&mut self) -> Option<bytes::Bytes> {
         loop {
             match timeout(SOON, self.socket.next())
                 .await
@@ -196,7 +196,7 @@ impl Subscription {
     }
 
     /// The next event with its number.
-    pub async fn event(&mut self) -> (u64, Event) {
+    pub(crate) async fn event(&mut self) -> (u64, Event) {
         let frame = self.frame().await.expect("an event");
         match decode_frame(&frame).expect("a frame") {
             Frame::Message { seq, event } => (seq, event),
@@ -205,7 +205,7 @@ impl Subscription {
     }
 
     /// Waits for `count` events.
-    pub async fn events(&mut self, count: usize) -> Vec<(u64, Event)> {
+    pub(crate) async fn events(&mut self, count: usize) -> Vec<(u64, Event)> {
         let mut events = Vec::with_capacity(count);
         for _ in 0..count {
             events.push(self.event().await);
@@ -214,13 +214,13 @@ impl Subscription {
     }
 
     /// Whether nothing comes for a while.
-    pub async fn is_quiet(&mut self) -> bool {
+    pub(crate) async fn is_quiet(&mut self) -> bool {
         timeout(QUIET, self.socket.next()).await.is_err()
     }
 }
 
 /// Waits until `check` holds.
-pub async fn eventually(what: &str, mut check: impl AsyncFnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut check: impl AsyncFnMut() -> bool) {
     let waited = timeout(SOON, async {
         while !check().await {
             tokio::time::sleep(Duration::from_millis(20)).await;

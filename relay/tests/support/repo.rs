@@ -10,7 +10,7 @@ use rochdale_protocol::syntax::{Datetime, Did, Tid};
 
 /// What to do to one record. Each path is a whole `collection/rkey`.
 #[derive(Debug, Clone, Copy)]
-pub enum Write<'a> {
+pub(crate) enum Write<'a> {
     /// Add a record with this text.
     Create(&'a str, &'a str),
     /// Replace a record.
@@ -21,22 +21,22 @@ pub enum Write<'a> {
 
 /// A repository and its key.
 #[derive(Debug, Clone)]
-pub struct Repo {
+pub(crate) struct Repo {
     /// Whose.
-    pub did: Did,
+    pub(crate) did: Did,
     /// What it signs with.
-    pub key: SigningKey,
+    pub(crate) key: SigningKey,
     /// All its records.
-    pub tree: Tree,
+    pub(crate) tree: Tree,
     /// The last revision.
-    pub rev: Option<Tid>,
+    pub(crate) rev: Option<Tid>,
     /// The time of the next revision, µs since 1970.
-    pub now_us: u64,
+    pub(crate) now_us: u64,
 }
 
 impl Repo {
     /// An empty repository; `seed` tells it and its key apart from others.
-    pub fn new(seed: u32, curve: Curve, now_us: u64) -> Self {
+    pub(crate) fn new(seed: u32, curve: Curve, now_us: u64) -> Self {
         let mut secret = [7; 32];
         secret[..4].copy_from_slice(&seed.to_be_bytes());
         let key = SigningKey::from_bytes(curve, &secret).expect("a key");
@@ -69,7 +69,7 @@ impl Repo {
     }
 
     /// One commit with these writes.
-    pub fn commit(&mut self, writes: &[Write<'_>]) -> CommitEvent {
+    pub(crate) fn commit(&mut self, writes: &[Write<'_>]) -> CommitEvent {
         let (before, since) = (self.tree.root(), self.rev);
         let (mut ops, mut records) = (Vec::new(), Vec::new());
         for write in writes {
@@ -122,7 +122,7 @@ impl Repo {
     }
 
     /// The number-th small post.
-    pub fn post(&mut self, number: u64) -> CommitEvent {
+    pub(crate) fn post(&mut self, number: u64) -> CommitEvent {
         let (path, text) = (
             format!("app.bsky.feed.post/{number:013}"),
             format!("post {number}"),
@@ -131,7 +131,7 @@ impl Repo {
     }
 
     /// A `#sync` with a new revision of the present records.
-    pub fn sync(&mut self) -> SyncEvent {
+    pub(crate) fn sync(&mut self) -> SyncEvent {
         let rev = self.next_rev();
         let commit = self.sign(rev);
         let mut car = Writer::new(&[commit.cid()]);
@@ -145,7 +145,7 @@ impl Repo {
     }
 
     /// An `#account`.
-    pub fn account(&self, active: bool, status: Option<&str>) -> AccountEvent {
+    pub(crate) fn account(&self, active: bool, status: Option<&str>) -> AccountEvent {
         AccountEvent {
             did: self.did.clone(),
             active,
@@ -155,7 +155,7 @@ impl Repo {
     }
 
     /// An `#identity`.
-    pub fn identity(&self, handle: Option<&str>) -> IdentityEvent {
+    pub(crate) fn identity(&self, handle: Option<&str>) -> IdentityEvent {
         let handle = handle.map(|handle| handle.parse().expect("a handle"));
         IdentityEvent {
             did: self.did.clone(),
@@ -166,7 +166,7 @@ impl Repo {
 }
 
 /// A made-up did:plc.
-pub fn plc_did(seed: u32) -> Did {
+pub(crate) fn plc_did(seed: u32) -> Did {
     let digits = b"abcdefghijklmnopqrstuvwxyz234567";
     let tail = (0..24)
         .map(|at| char::from(digits[(seed as usize >> (at % 6 * 5)) % 32]))

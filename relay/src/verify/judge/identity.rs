@@ -31,7 +31,8 @@ pub(super) fn identity(entry: &mut Entry, pending: &Pending, cx: &Context<'_>) -
     }
     let known = gate::identity(entry, cx)?;
     let is_host = known.host.as_ref() == Some(&pending.event.host.name);
-    if !is_host && !(pending.identity_changed && entry.known.account.is_some()) {
+    let was_right = pending.identity_changed && entry.known.account.is_some();
+    if !is_host && !was_right {
         return Err(drop_for(DropReason::Unchanged));
     }
     let agreed = is_host && event.handle.is_some() && event.handle == known.handle;

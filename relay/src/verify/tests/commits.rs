@@ -256,7 +256,9 @@ fn flip_s(signature: &Signature, curve: Curve) -> Signature {
         Curve::P256 => "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551",
     };
     let order: Vec<u8> = (0..32)
-        .map(|at| u8::from_str_radix(&order[2 * at..2 * at + 2], 16).expect("hex"))
+        .map(|at| {
+            u8::from_str_radix(order.get(2 * at..2 * at + 2).expect("digits"), 16).expect("hex")
+        })
         .collect();
     let mut bytes = *signature.as_bytes();
     let mut borrow = 0_i16;

@@ -55,88 +55,99 @@ fn frame(message: &Value) -> FrameTemplate {
     FrameTemplate::from_frame(bytes.into()).expect("a frame")
 }
 
-#[tokio::test]
-async fn scenarios_of_the_reference_relay_are_judged_as_there_or_more_strictly() {
-    let mut frames = 0;
-    let mut tally: BTreeMap<String, usize> = BTreeMap::new();
-    for name in SCENARIOS {
-        let scenario = load(name);
-        let identity = field(&scenario, &["accounts"])
-            .as_array()
-            .expect("accounts")[0]
-            .get("identity")
-            .expect("identity");
-        let key = field(identity, &["keys", "atproto", "publicKeyMultibase"])
-            .as_text()
-            .expect("a key");
-        let url = field(identity, &["services", "atproto_pds", "url"])
-            .as_text()
-            .expect("a URL");
-        let host = HostName::of_endpoint(url, NameRules::default()).expect("a host");
+/// A scenario under way: its account's world, and the host its frames come from.
+struct Scenario {
+    name: &'static str,
+    world: World,
+    pds: Arc<Host>,
+    numbers: Numbers,
+}
+
+impl Scenario {
+    async fn new(name: &'static str, json: &Value) -> Self {
+        let account = &field(json, &["accounts"]).as_array().expect("accounts")[0];
+        let text = |path: &[&str]| field(account, path).as_text().expect("text").to_owned();
+        let key = text(&["identity", "keys", "atproto", "publicKeyMultibase"]);
+        let url = text(&["identity", "services", "atproto_pds", "url"]);
+        let host = HostName::of_endpoint(&url, NameRules::default()).expect("a host");
         let mut world = World::new(true).await;
         let pds = world.hosts.add(host.clone(), None, 0).await.expect("host");
         world.identify(
-            &PublicKey::from_multibase(key).expect("a key"),
+            &PublicKey::from_multibase(&key).expect("a key"),
             host.as_str(),
         );
-        let mut numbers = Numbers::default();
-        for (number, message) in field(&scenario, &["messages"])
-            .as_array()
-            .expect("messages")
-            .iter()
-            .enumerate()
-        {
-            frames += 1;
-            let template = frame(message);
-            let envelope = peek(template.as_bytes()).expect("an envelope");
-            let kind = Kind::ALL
-                .into_iter()
-                .find(|kind| envelope.t == Some(format!("#{}", kind.name()).as_str()))
-                .expect("a kind");
-            let did: Did = envelope.did.expect("a DID").parse().expect("a DID");
-            let before = world.entry.known.account.clone();
-            let verdict = if numbers.take(envelope.seq.expect("a number")) {
-                world
-                    .offer(&pds, kind, &did, &template)
-                    .await
-                    .map(drop)
-                    .map_err(|reason| reason.name())
-            } else {
-                Err("repeated_seq")
-            };
-            let flag = |key| field(message, &[key]).as_bool().expect("a flag");
-            let stricter = STRICTER
-                .iter()
-                .any(|(scenario, frames)| *scenario == name && frames.contains(&number));
-            if stricter {
-                assert!(!flag("drop") && !flag("invalid"));
-                assert_eq!(verdict, Err(DropReason::Invalid.name()), "{name} {number}");
-                assert_eq!(weakness(&template), "before Sync 1.1", "{name} {number}");
-            } else {
-                assert_eq!(
-                    verdict.is_err(),
-                    flag("drop") || flag("invalid"),
-                    "{name} {number}: {verdict:?}"
-                );
-            }
-            let was_active = before.is_none_or(|account| account.upstream.active);
-            let is_active = world
-                .entry
-                .known
-                .account
-                .as_ref()
-                .is_none_or(|account| account.upstream.active);
+        Self {
+            name,
+            world,
+            pds,
+            numbers: Numbers::default(),
+        }
+    }
+
+    fn is_active(&self) -> bool {
+        let account = self.world.entry.known.account.as_ref();
+        account.is_none_or(|account| account.upstream.active)
+    }
+
+    /// What becomes of a frame: `passed`, or the reason why not.
+    async fn verdict(&mut self, template: &FrameTemplate) -> &'static str {
+        let envelope = peek(template.as_bytes()).expect("an envelope");
+        let named = |kind: &Kind| envelope.t == Some(format!("#{}", kind.name()).as_str());
+        let kind = Kind::ALL.into_iter().find(named).expect("a kind");
+        let did: Did = envelope.did.expect("a DID").parse().expect("a DID");
+        if !self.numbers.take(envelope.seq.expect("a number")) {
+            return "repeated_seq";
+        }
+        let pds = Arc::clone(&self.pds);
+        match self.world.offer(&pds, kind, &did, template).await {
+            Ok(_) => "passed",
+            Err(reason) => reason.name(),
+        }
+    }
+
+    /// Judges one message and compares with what the reference relay does.
+    async fn check(&mut self, number: usize, message: &Value) -> &'static str {
+        let at = format!("{} {number}", self.name);
+        let flag = |key| field(message, &[key]).as_bool().expect("a flag");
+        let template = frame(message);
+        let was_active = self.is_active();
+        let verdict = self.verdict(&template).await;
+        let named =
+            |(name, frames): &(&str, &[usize])| *name == self.name && frames.contains(&number);
+        if STRICTER.iter().any(named) {
+            assert!(!flag("drop") && !flag("invalid"), "{at}");
+            assert_eq!(verdict, DropReason::Invalid.name(), "{at}");
+            assert_eq!(weakness(&template), "before Sync 1.1", "{at}");
+        } else {
             assert_eq!(
-                flag("update"),
-                was_active != is_active,
-                "{name} {number}: status"
+                verdict != "passed",
+                flag("drop") || flag("invalid"),
+                "{at}: {verdict}"
             );
+        }
+        assert_eq!(
+            flag("update"),
+            was_active != self.is_active(),
+            "{at}: status"
+        );
+        verdict
+    }
+}
+
+#[tokio::test]
+async fn scenarios_of_the_reference_relay_are_judged_as_there_or_more_strictly() {
+    let mut tally: BTreeMap<&str, usize> = BTreeMap::new();
+    for name in SCENARIOS {
+        let json = load(name);
+        let mut scenario = Scenario::new(name, &json).await;
+        let messages = field(&json, &["messages"]).as_array().expect("messages");
+        for (number, message) in messages.iter().enumerate() {
             *tally
-                .entry(verdict.err().unwrap_or("passed").to_owned())
+                .entry(scenario.check(number, message).await)
                 .or_default() += 1;
         }
     }
-    assert_eq!((SCENARIOS.len(), frames), (7, 35));
+    assert_eq!((SCENARIOS.len(), tally.values().sum::<usize>()), (7, 35));
     let expected = [
         ("fork", 1),
         ("inactive", 1),
@@ -144,12 +155,7 @@ async fn scenarios_of_the_reference_relay_are_judged_as_there_or_more_strictly()
         ("passed", 17),
         ("repeated_seq", 2),
     ];
-    assert_eq!(
-        tally,
-        expected
-            .map(|(name, count)| (name.to_owned(), count))
-            .into()
-    );
+    assert_eq!(tally, expected.into());
 }
 
 /// What alone is wrong with a commit.
