@@ -12,6 +12,7 @@ mod pds;
 mod process;
 mod relay;
 mod report;
+mod start;
 
 use clap::{Parser, Subcommand};
 
@@ -37,6 +38,8 @@ enum Service {
     Directory(directory::Bench),
     /// A fake host whose stream a relay consumes, measured at the relay's subscribers
     Relay(relay::Options),
+    /// Start, idle cost and stop of a whole stack
+    Start(start::Options),
 }
 
 fn main() -> Result<(), Failure> {
@@ -50,6 +53,7 @@ fn main() -> Result<(), Failure> {
             Service::Pds(bench) => pds::run(bench, &arguments.watch).await,
             Service::Directory(bench) => directory::run(bench, &arguments.watch).await,
             Service::Relay(options) => relay::run(options, &arguments.watch).await,
+            Service::Start(options) => start::run(options, &arguments.watch).await,
         }
     })
 }
