@@ -1,15 +1,15 @@
 // Reads the mail that the PDS has put into its outbox folder.
-import { readFileSync, readdirSync } from 'node:fs'
+import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { eventually, outbox } from './stack.mjs'
 
 const CODE = /\b[A-Z2-7]{5}-[A-Z2-7]{5}\b/
 
+/** The mails so far; the folder appears with the first one. */
 function mails(folder) {
-  return readdirSync(folder)
-    .filter((name) => name.endsWith('.eml'))
+  return globSync(join(folder, '*.eml'))
     .sort()
-    .map((name) => decoded(readFileSync(join(folder, name), 'utf8')))
+    .map((file) => decoded(readFileSync(file, 'utf8')))
 }
 
 /** Undoes soft line breaks and base64 parts, enough to find a code in the text. */

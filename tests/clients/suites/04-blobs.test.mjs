@@ -77,7 +77,15 @@ test('a record must not refer to a blob that was never uploaded', async () => {
 test('a record must describe its blob as it was uploaded', async () => {
   const member = await Member.joins()
   const blob = await upload(member, Buffer.from('just some text'), 'text/plain')
-  await assert.rejects(postsWith(member, blob), (error) => error.status === 400)
+  const original = blob.toJSON()
+  assert.equal(original.mimeType, 'text/plain')
+  const write = (file) => fetch(`${pds}/xrpc/com.atproto.repo.createRecord`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${member.accessJwt}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ repo: member.did, collection: 'coop.rochdale.test.note', record: { file } }),
+  })
+  await answers(await write({ ...original, mimeType: 'image/png' }), 400)
+  assert.equal((await write(original)).status, 200)
 })
 
 test('a blob goes when the last record that refers to it goes', async () => {
