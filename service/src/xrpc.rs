@@ -13,6 +13,7 @@ mod limit;
 mod method;
 mod query;
 mod request;
+mod rest;
 mod router;
 mod serve;
 

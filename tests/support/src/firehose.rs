@@ -97,6 +97,16 @@ impl Firehose {
         Self { socket }
     }
 
+    /// The HTTP status that a WebSocket request with this cursor is refused with.
+    pub async fn refused(base: &str, cursor: &str) -> u16 {
+        let base = base.replace("http://", "ws://");
+        let url = format!("{base}/xrpc/com.atproto.sync.subscribeRepos?cursor={cursor}");
+        match tokio_tungstenite::connect_async(url).await {
+            Err(tokio_tungstenite::tungstenite::Error::Http(answer)) => answer.status().as_u16(),
+            other => panic!("expected a refusal before the upgrade, got {other:?}"),
+        }
+    }
+
     /// Everything after `cursor` that the stream holds now.
     pub async fn replay(base: &str, cursor: u64) -> Vec<Seen> {
         let mut reader = Self::from(base, cursor).await;

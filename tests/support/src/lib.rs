@@ -3,7 +3,6 @@
 //!
 //! Failures panic with what was expected and what came: this crate exists for tests alone.
 #![expect(
-    clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
