@@ -1,5 +1,12 @@
 //! The export in both modes, and across a restart.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test reports by panicking"
+)]
+
 mod support;
 
 use futures::future::join_all;

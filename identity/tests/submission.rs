@@ -1,5 +1,12 @@
 //! What is accepted and what is refused, over HTTP, with the messages of the reference directory.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test reports by panicking"
+)]
+
 mod support;
 
 use futures::future::join_all;

@@ -1,5 +1,12 @@
 //! The resolver over real sockets: a directory, a server for local handles, and a DNS server.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test reports by panicking"
+)]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 

@@ -30,8 +30,8 @@ fn wait(clock: &ManualClock, us: u64) {
     clock.advance(Duration::from_micros(us));
 }
 
-async fn unasked() -> Result<u32, ResolveError> {
-    panic!("a fetch that was not due")
+fn unasked() -> impl Future<Output = Result<u32, ResolveError>> {
+    std::future::poll_fn(|_| panic!("a fetch that was not due"))
 }
 
 #[tokio::test]

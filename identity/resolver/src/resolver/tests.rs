@@ -11,11 +11,13 @@ use std::{collections::HashMap, time::Duration};
 const PLC: &str = "did:plc:yk4dd2qkboz2yv6tpubpc6co";
 const WEB: &str = "did:web:bob.example.com";
 
+type Answers<T> = Arc<Mutex<HashMap<String, Result<T, NetworkError>>>>;
+
 /// Answers by URL or name, and a record of what was asked.
 #[derive(Clone, Debug, Default)]
 struct Script {
-    http: Arc<Mutex<HashMap<String, Result<(u16, String), NetworkError>>>>,
-    dns: Arc<Mutex<HashMap<String, Result<Vec<String>, NetworkError>>>>,
+    http: Answers<(u16, String)>,
+    dns: Answers<Vec<String>>,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
