@@ -247,8 +247,8 @@ async fn compose(
         last_account: store.last_account().await?,
     };
     let network = (&resolver, &env.outbound, &env.clock);
-    let shards =
-        Shards::start(&shards, (store, &hosts), network, &verdicts).map_err(StartError::Thread)?;
+    let shards = Shards::start(&shards, (store, &hosts, &env.shutdown), network, &verdicts)
+        .map_err(StartError::Thread)?;
     let crawl = CrawlPolicy {
         public: config.public_crawl,
         names,

@@ -24,6 +24,11 @@ impl Backoff {
         *self = Self::default();
     }
 
+    /// Whether the host has not failed since it last worked.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.failures == 0
+    }
+
     /// Whether the host has been failing for so long that it counts as offline.
     pub(super) fn is_offline(&self, now_ms: u64) -> bool {
         self.since_ms
@@ -82,6 +87,6 @@ mod tests {
         let daily = backoff.fail(HOURLY_MS, 7).as_millis() as u64;
         assert!((12 * HOUR_MS..=36 * HOUR_MS).contains(&daily));
         backoff.reset();
-        assert_eq!(backoff.failures, 0);
+        assert!(backoff.is_fresh());
     }
 }

@@ -34,8 +34,8 @@ pub(super) enum End {
     FutureCursor,
     /// A frame was unusable and did not even show its number.
     BadFrame(&'static str),
-    /// A frame with a number turned out to be unusable; the cursor is past it.
-    Unreadable,
+    /// An event could not be taken: it was unreadable and is done with, or there was no room and it is to come again.
+    NotTaken,
 }
 
 /// What a connection was good for.
@@ -97,7 +97,7 @@ impl Connection<'_> {
             let received = tokio::select! {
                 biased;
                 () = self.cancel.cancelled() => return End::Cancelled,
-                () = self.host.fault.notified() => return End::Unreadable,
+                () = self.host.fault.notified() => return End::NotTaken,
                 _ = ping.tick() => {
                     match timeout(WRITE_LIMIT, socket.send(Message::Ping(Bytes::new()))).await {
                         Ok(Ok(())) => continue,
@@ -143,7 +143,7 @@ impl Connection<'_> {
             if kind.is_some() {
                 return Err(End::BadFrame("an event has no number"));
             }
-            tracing::info!(host = %self.host.name, frame = ?decode_frame(&frame).ok(), "note from a host");
+            tracing::debug!(host = %self.host.name, frame = ?decode_frame(&frame).ok(), "note from a host");
             return Ok(());
         };
         let first = self.numbers == Numbers::default();

@@ -192,11 +192,13 @@ impl Host {
         self.bad_frames.load(Ordering::Relaxed)
     }
 
-    pub(super) fn count_bad_frame(&self) {
+    /// Counts a frame that costs a connection.
+    pub fn count_bad_frame(&self) {
+        metrics::counter!("rochdale_relay_bad_frames_total").increment(1);
         self.bad_frames.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// An event turned out not to be readable at all: costs the connection.
+    /// An event could not be taken: costs the connection.
     pub fn drop_connection(&self) {
         self.fault.notify_one();
     }

@@ -20,6 +20,8 @@ use crate::verify::Shards;
 const DIALS_AT_ONCE: usize = 50;
 /// A connection that ends sooner and brought nothing is a failure.
 const WORTHWHILE: Duration = Duration::from_secs(60);
+/// A host is not tried again sooner because somebody asks for it.
+const WAKE_AFTER: Duration = Duration::from_secs(5);
 /// How far one may step over a frame whose number cannot be known.
 const STEPS_MAX: u32 = 40;
 
@@ -155,12 +157,21 @@ impl Subscriber {
                 End::FutureCursor => {
                     tracing::warn!(host = %host.name, "a host refuses every cursor");
                 }
-                End::Unreadable => bad_frame(host, "an event cannot be read"),
+                End::NotTaken => {
+                    tracing::warn!(host = %host.name, "an event could not be taken: reading the host again");
+                }
                 End::BadFrame(reason) => {
                     stuck.note(host.flow.received());
-                    bad_frame(host, reason);
+                    host.count_bad_frame();
+                    let after = host.flow.received();
+                    tracing::warn!(host = %host.name, reason, after, "a host sent an unusable frame");
                 }
-                End::Lost(reason) => tracing::debug!(host = %host.name, reason, "a host was lost"),
+                End::Lost(reason) if backoff.is_fresh() => {
+                    tracing::info!(host = %host.name, reason, "a host was lost; trying again");
+                }
+                End::Lost(reason) => {
+                    tracing::debug!(host = %host.name, reason, "a host is still away");
+                }
             }
             self.pause(host, &mut backoff, cancel).await;
         }
@@ -172,9 +183,14 @@ impl Subscriber {
         if backoff.is_offline(now_ms) {
             self.hosts.note_status(host, HostStatus::Offline).await;
         }
+        let woken = async {
+            // Anybody may ask for it, so it is not for free.
+            tokio::time::sleep(wait.min(WAKE_AFTER)).await;
+            host.wake.notified().await;
+        };
         tokio::select! {
             () = cancel.cancelled() => {}
-            () = host.wake.notified() => {}
+            () = woken => {}
             () = tokio::time::sleep(wait) => {}
         }
     }
@@ -226,13 +242,6 @@ impl Subscriber {
         };
         connection.run(socket).await
     }
-}
-
-fn bad_frame(host: &Host, reason: &'static str) {
-    host.count_bad_frame();
-    metrics::counter!("rochdale_relay_bad_frames_total").increment(1);
-    let after = host.flow.received();
-    tracing::warn!(host = %host.name, reason, after, "a host sent an unusable frame");
 }
 
 #[cfg(test)]

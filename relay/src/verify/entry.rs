@@ -7,14 +7,16 @@ use rochdale_protocol::crypto::PublicKey;
 use rochdale_protocol::syntax::{Did, Handle};
 
 use super::account::{Change, Known};
-use super::event::Pending;
+use super::event::{Incoming, Pending};
 use super::shard::Command;
-use crate::hosts::HostName;
+use crate::hosts::{HostId, HostName};
 
-/// Events of one DID that may wait for its identity.
-const PARKED_EVENTS_MAX: usize = 64;
+/// Events of one DID that may wait for its identity: half of what its host may have on the way.
+const PARKED_EVENTS_MAX: usize = 512;
 /// Bytes of them.
-const PARKED_BYTES_MAX: usize = 4 << 20;
+const PARKED_BYTES_MAX: usize = 8 << 20;
+/// An event that was missed is waited for this long.
+const MISSED_MS: u64 = 60_000;
 const MINUTE_MS: u64 = 60_000;
 const DAY_MS: u64 = 86_400_000;
 
@@ -65,6 +67,8 @@ pub(super) struct Entry {
     pub(super) queued_bytes: usize,
     pub(super) account_changed: bool,
     pub(super) repo_changed: bool,
+    /// The first event that could not be taken and has not come again: its host, its number, when it was missed.
+    pub(super) missed: Option<(HostId, u64, u64)>,
     /// State up to here has been handed on.
     pub(super) ticket: u64,
     pub(super) refreshes: Budget,
@@ -76,6 +80,31 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    /// Notes that `event` could not be taken and will come again.
+    pub(super) fn note_missed(&mut self, event: &Incoming, now_ms: u64) {
+        let seq = event.token.seq();
+        let first = self
+            .missed
+            .filter(|(host, missed, _)| *host == event.host.id && *missed <= seq);
+        self.missed = first.or(Some((event.host.id, seq, now_ms)));
+    }
+
+    /// Whether `event` comes after one that was missed and must come again first.
+    pub(super) fn is_past_missed(&mut self, event: &Incoming, now_ms: u64) -> bool {
+        let Some((host, missed, at_ms)) = self.missed else {
+            return false;
+        };
+        if host != event.host.id {
+            return false;
+        }
+        // It came again, or never will, if its host has lost its numbering meanwhile.
+        let is_over = event.token.seq() <= missed || now_ms.saturating_sub(at_ms) > MISSED_MS;
+        if is_over {
+            self.missed = None;
+        }
+        !is_over
+    }
+
     /// Puts work behind what waits; gives it back when too much does.
     pub(super) fn park(&mut self, item: Item) -> Option<Item> {
         if let Item::Event(pending) = &item {

@@ -85,11 +85,11 @@ pub enum DropReason {
     Unchanged,
     /// The status is the one already shown.
     Repeated,
-    /// Too much was waiting for the account's identity.
+    /// Too much was waiting for the account's identity; the host is read again from before it.
     Parked,
     /// The relay failed on it.
     Panic,
-    /// The relay's database did not answer.
+    /// The relay's database did not answer; the host is read again from before it.
     Store,
 }
 

@@ -15,6 +15,7 @@ use rochdale_protocol::syntax::{Datetime, Did};
 use rochdale_resolver::Resolver;
 use rochdale_service::clock::SharedClock;
 use rochdale_service::outbound::Outbound;
+use rochdale_service::shutdown::Shutdown;
 use tokio::sync::{mpsc, oneshot};
 
 use super::account::Known;
@@ -89,7 +90,7 @@ impl Shards {
     /// When a thread cannot be started.
     pub fn start(
         config: &ShardsConfig,
-        (store, hosts): (&Store, &Arc<Hosts>),
+        (store, hosts, shutdown): (&Store, &Arc<Hosts>, &Shutdown),
         (resolver, outbound, clock): (&Resolver, &Outbound, &SharedClock),
         output: &mpsc::Sender<Output>,
     ) -> std::io::Result<Arc<Self>> {
@@ -124,9 +125,15 @@ impl Shards {
                 stored: Arc::new(AtomicU64::new(0)),
                 handed_on: 0,
             };
+            let shutdown = shutdown.clone();
+            let run = move || {
+                if catch_unwind(AssertUnwindSafe(|| shard.run())).is_err() {
+                    shutdown.fail("a thread that verifies panicked".to_owned());
+                }
+            };
             let thread = std::thread::Builder::new()
                 .name(format!("verify-{number}"))
-                .spawn(move || shard.run())?;
+                .spawn(run)?;
             shards.queues.push(queue);
             shards.threads.get_mut().push(thread);
         }
@@ -238,15 +245,30 @@ impl Shard {
     }
 
     fn arrive(&mut self, did: &Did, item: Item) {
-        let stored = self.stored.load(Ordering::Acquire);
-        let entry = self.entries.get(did, stored);
-        if entry.waiting {
-            if let Some(Item::Event(pending)) = entry.park(item) {
-                self.refuse(pending, DropReason::Parked, did);
+        let now_ms = self.clock.now_ms();
+        let entry = self.entries.get(did, self.stored.load(Ordering::Acquire));
+        let item = match item {
+            Item::Event(pending) if entry.is_past_missed(&pending.event, now_ms) => {
+                return self.put_off(did, pending, DropReason::Parked);
             }
-            return;
+            item => item,
+        };
+        if !entry.waiting {
+            self.work(did, item);
+        } else if let Some(Item::Event(pending)) = entry.park(item) {
+            self.put_off(did, pending, DropReason::Parked);
         }
-        self.work(did, item);
+    }
+
+    /// Has the host read again from before this event, which cannot be taken now. What follows it is put off as well, or the
+    /// order would be lost.
+    fn put_off(&mut self, did: &Did, pending: Pending, reason: DropReason) {
+        self.count(&pending, reason);
+        let now_ms = self.clock.now_ms();
+        let entry = self.entries.get(did, self.stored.load(Ordering::Acquire));
+        entry.note_missed(&pending.event, now_ms);
+        // Dropped without being finished: the cursor stays before it.
+        pending.event.host.drop_connection();
     }
 
     fn answer(&mut self, did: &Did, answer: Answer) {
@@ -284,9 +306,7 @@ impl Shard {
     fn work(&mut self, did: &Did, item: Item) {
         if !self.load(did) {
             if let Item::Event(pending) = item {
-                // Not finished: the host's cursor stays before it, and with the next connection it comes again.
-                self.count(&pending, DropReason::Store);
-                pending.event.host.drop_connection();
+                self.put_off(did, pending, DropReason::Store);
             }
             return;
         }
@@ -395,6 +415,7 @@ impl Shard {
     fn refuse(&mut self, pending: Pending, reason: DropReason, did: &Did) {
         self.count(&pending, reason);
         if reason == DropReason::Unreadable {
+            pending.event.host.count_bad_frame();
             pending.event.host.drop_connection();
         }
         let entry = self.entries.get(did, self.stored.load(Ordering::Acquire));

@@ -281,3 +281,24 @@ async fn account_above_the_quota_is_throttled_until_the_quota_is_raised() {
     assert_eq!(live.event().await.1.did(), &bob.did);
     relay.stop().await;
 }
+
+// A burst of one account while its identity is being fetched: more than may wait, and nothing is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn burst_of_an_account_whose_identity_is_not_known_yet_arrives_whole() {
+    let mut world = World::start().await;
+    let mut live = world.relay.subscribe(None).await;
+    world.directory.set_down(true);
+    for number in 0..900 {
+        world.host.send(&world.ada.post(number).template());
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+    world.directory.set_down(false);
+    let events = live.events(900).await;
+    let revs: std::collections::BTreeSet<String> = events
+        .iter()
+        .map(|(_, event)| crate::rev_of(event))
+        .collect();
+    assert_eq!(revs.len(), 900);
+    assert!(live.is_quiet().await);
+    world.relay.stop().await;
+}

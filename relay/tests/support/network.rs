@@ -272,13 +272,11 @@ async fn stream(state: &HostState, mut socket: WebSocket, cursor: Option<u64>) {
     let mut sent = cursor.unwrap_or(head);
     loop {
         changed.borrow_and_update();
-        let due: Vec<_> = state
-            .events
-            .lock()
-            .iter()
-            .filter(|(seq, _)| *seq > sent)
-            .cloned()
-            .collect();
+        let due: Vec<_> = {
+            let events = state.events.lock();
+            let from = events.partition_point(|(seq, _)| *seq <= sent);
+            events.iter().skip(from).cloned().collect()
+        };
         for (seq, message) in due {
             if socket.send(message).await.is_err() {
                 return;

@@ -320,3 +320,38 @@ async fn host_may_delete_an_account_whose_identity_is_gone() {
         DropReason::NoIdentity
     );
 }
+
+#[tokio::test]
+async fn events_after_a_missed_one_wait_until_it_has_come_again() {
+    let mut ada = repo(1);
+    let mut world = World::of(&ada).await;
+    let (home, away) = (Arc::clone(&world.home), Arc::clone(&world.away));
+    let (did, template) = (ada.did.clone(), ada.post(1).template());
+    let first = world.pending(&home, Kind::Commit, &did, &template).await;
+    let later = world.pending(&home, Kind::Commit, &did, &template).await;
+    let elsewhere = world.pending(&away, Kind::Commit, &did, &template).await;
+    let now_ms = 1_000;
+    let entry = &mut world.entry;
+    assert!(!entry.is_past_missed(&first.event, now_ms));
+    entry.note_missed(&first.event, now_ms);
+    assert!(entry.is_past_missed(&later.event, now_ms));
+    entry.note_missed(&later.event, now_ms);
+    assert!(
+        !entry.is_past_missed(&elsewhere.event, now_ms),
+        "another host's"
+    );
+    assert!(
+        entry.is_past_missed(&later.event, now_ms),
+        "the first one counts"
+    );
+    assert!(!entry.is_past_missed(&first.event, now_ms));
+    assert!(
+        !entry.is_past_missed(&later.event, now_ms),
+        "it has come again"
+    );
+    entry.note_missed(&first.event, now_ms);
+    assert!(
+        !entry.is_past_missed(&later.event, now_ms + 60_001),
+        "it never will"
+    );
+}
