@@ -4,6 +4,8 @@
 mod append;
 mod export;
 mod read;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 use std::sync::Arc;
