@@ -232,3 +232,28 @@ fn no_room_is_called_after_what_does_not_fit_elsewhere() {
         }
     }
 }
+
+#[test]
+fn every_test_that_the_invariants_name_exists() {
+    let text = std::fs::read_to_string(root().join("docs/INVARIANTS.md")).unwrap();
+    let mut files = Vec::new();
+    sources(root(), &mut files);
+    let code: String = files
+        .iter()
+        .map(|file| std::fs::read_to_string(file).unwrap())
+        .collect::<Vec<_>>()
+        .join("");
+    let named: Vec<&str> = text
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|name| name.contains('_') && !name.contains(' '))
+        .collect();
+    assert!(named.len() > 30, "the list has shrunk to {}", named.len());
+    for name in named {
+        assert!(
+            code.contains(&format!("fn {name}(")),
+            "no test is called {name}"
+        );
+    }
+}
