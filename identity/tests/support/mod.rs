@@ -1,6 +1,11 @@
 //! A directory on a free port with its own folder and clock, and somebody with keys.
 
-#![allow(dead_code, reason = "each test binary uses its part of it")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "each test binary uses its part of it, and reports by panicking"
+)]
 
 use std::collections::BTreeMap;
 use std::time::Duration;
