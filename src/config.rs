@@ -15,33 +15,33 @@ const PREFIX: &str = "ROCHDALE_";
 /// The file as written.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Raw {
+pub(crate) struct Raw {
     /// The PDS.
-    pub pds: rochdale_pds::config::Raw,
+    pub(crate) pds: rochdale_pds::config::Raw,
     /// The DID service.
-    pub identity: rochdale_identity::config::Raw,
+    pub(crate) identity: rochdale_identity::config::Raw,
     /// The relay.
-    pub relay: rochdale_relay::config::Raw,
+    pub(crate) relay: rochdale_relay::config::Raw,
     /// How names are resolved.
-    pub resolver: Resolver,
+    pub(crate) resolver: Resolver,
     /// Request limits.
-    pub limits: Limits,
+    pub(crate) limits: Limits,
     /// Logs and metrics.
-    pub telemetry: Telemetry,
+    pub(crate) telemetry: Telemetry,
 }
 
 /// The `[resolver]` table.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Resolver {
+pub(crate) struct Resolver {
     /// Origin of the did:plc directory.
-    pub plc_url: String,
+    pub(crate) plc_url: String,
     /// Handle suffixes that are asked at a fixed place: `".test" = "http://localhost:2583"`.
-    pub local: BTreeMap<String, String>,
+    pub(crate) local: BTreeMap<String, String>,
     /// DNS servers, such as `["9.9.9.9:53"]`; the system's when empty.
-    pub nameservers: Vec<SocketAddr>,
+    pub(crate) nameservers: Vec<SocketAddr>,
     /// Memory for documents and handles, in MiB.
-    pub cache_mib: u64,
+    pub(crate) cache_mib: u64,
 }
 
 impl Default for Resolver {
@@ -58,11 +58,11 @@ impl Default for Resolver {
 /// The `[limits]` table.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// Whether requests are counted at all.
-    pub enabled: bool,
+    pub(crate) enabled: bool,
     /// Requests that carry this key in `x-ratelimit-bypass` are not counted.
-    pub bypass_key: Option<Secret>,
+    pub(crate) bypass_key: Option<Secret>,
 }
 
 impl Default for Limits {
@@ -77,13 +77,13 @@ impl Default for Limits {
 /// The `[telemetry]` table.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Telemetry {
+pub(crate) struct Telemetry {
     /// Where Prometheus finds `/metrics`, such as `127.0.0.1:9100`; nowhere when unset.
-    pub metrics: Option<SocketAddr>,
+    pub(crate) metrics: Option<SocketAddr>,
     /// What is logged, such as `info,rochdale_relay=debug`.
-    pub log: String,
+    pub(crate) log: String,
     /// Development: loopback is reached, plain http and `.test` handles are taken.
-    pub dev: bool,
+    pub(crate) dev: bool,
 }
 
 impl Raw {
@@ -91,7 +91,7 @@ impl Raw {
     ///
     /// # Errors
     /// Names the key, its value and what is allowed.
-    pub fn load(file: Option<&Path>, overrides: toml::Table) -> Result<Self, ConfigError> {
+    pub(crate) fn load(file: Option<&Path>, overrides: toml::Table) -> Result<Self, ConfigError> {
         load(file, PREFIX, overrides)
     }
 
@@ -99,7 +99,7 @@ impl Raw {
     ///
     /// # Errors
     /// A suffix without its dot, or an address that is no origin.
-    pub fn resolver(&self) -> Result<ResolverConfig, ConfigError> {
+    pub(crate) fn resolver(&self) -> Result<ResolverConfig, ConfigError> {
         let mut config = ResolverConfig::new(self.resolver.plc_url.trim_end_matches('/'));
         config.dev = self.telemetry.dev;
         config.nameservers.clone_from(&self.resolver.nameservers);
@@ -118,7 +118,7 @@ impl Raw {
     }
 
     /// What the services share about request limits.
-    pub fn limits(&self) -> LimitsConfig {
+    pub(crate) fn limits(&self) -> LimitsConfig {
         LimitsConfig {
             enabled: self.limits.enabled,
             bypass_key: self.limits.bypass_key.clone(),
@@ -132,7 +132,7 @@ impl Raw {
 ///
 /// # Errors
 /// A file that others may read or that cannot be made.
-pub fn admin_password(
+pub(crate) fn admin_password(
     configured: Option<&Secret>,
     folder: &Path,
     name: &str,

@@ -31,7 +31,7 @@ const MEMBERS: [(&str, &[&str]); 2] = [
 ///
 /// # Errors
 /// When the PDS refuses one of the calls.
-pub async fn fill(pds: &str, outbound: &Outbound) -> Result<(), RunError> {
+pub(crate) async fn fill(pds: &str, outbound: &Outbound) -> Result<(), RunError> {
     let url = format!("{pds}/xrpc/com.atproto.sync.listRepos?limit=1");
     let limits = Limits {
         trusted: true,

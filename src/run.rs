@@ -16,7 +16,7 @@ const STOP_LIMIT: Duration = Duration::from_millis(3_800);
 
 /// Why a process did not start, or had to end.
 #[derive(Debug, thiserror::Error)]
-pub enum RunError {
+pub(crate) enum RunError {
     /// The configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -60,7 +60,7 @@ pub enum RunError {
 ///
 /// # Errors
 /// What the subcommand answers, or a system without threads.
-pub fn to_end(command: impl Future<Output = Result<(), RunError>>) -> Result<(), RunError> {
+pub(crate) fn to_end(command: impl Future<Output = Result<(), RunError>>) -> Result<(), RunError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -71,7 +71,7 @@ pub fn to_end(command: impl Future<Output = Result<(), RunError>>) -> Result<(),
 }
 
 /// Says on standard error why it ended, with every cause that adds something.
-pub fn explain(error: &RunError) {
+pub(crate) fn explain(error: &RunError) {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
@@ -94,7 +94,7 @@ pub fn explain(error: &RunError) {
 ///
 /// # Errors
 /// A metrics port that is taken, or a system without signals.
-pub async fn environment(
+pub(crate) async fn environment(
     log: &str,
     metrics: Option<SocketAddr>,
     dev: bool,
@@ -120,7 +120,7 @@ pub async fn environment(
 ///
 /// # Errors
 /// When the stop was not asked for but had to be.
-pub async fn until_stopped(shutdown: &Shutdown) -> Result<(), RunError> {
+pub(crate) async fn until_stopped(shutdown: &Shutdown) -> Result<(), RunError> {
     shutdown.requested().await;
     let left = shutdown.finish(STOP_LIMIT).await;
     if left > 0 {

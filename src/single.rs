@@ -9,7 +9,7 @@ use crate::run::{RunError, environment, until_stopped};
 
 /// Flags of a service that runs alone.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Configuration file. Every key can be overridden by a variable: ROCHDALE_PDS__PORT is pds.port.
     #[arg(long, value_name = "FILE", default_value = "rochdale.toml")]
     config: PathBuf,
@@ -32,7 +32,7 @@ fn name_password_file(file: Option<PathBuf>) {
 ///
 /// # Errors
 /// A configuration, port, folder or database that cannot be used.
-pub async fn pds(args: Args) -> Result<(), RunError> {
+pub(crate) async fn pds(args: Args) -> Result<(), RunError> {
     let (mut raw, env) = prepare(&args).await?;
     let shared = rochdale_pds::config::Shared {
         resolver: raw.resolver()?,
@@ -54,7 +54,7 @@ pub async fn pds(args: Args) -> Result<(), RunError> {
 ///
 /// # Errors
 /// As [`pds`].
-pub async fn identity(args: Args) -> Result<(), RunError> {
+pub(crate) async fn identity(args: Args) -> Result<(), RunError> {
     let (raw, env) = prepare(&args).await?;
     let config = rochdale_identity::config::Config::validate(raw.identity)?;
     rochdale_identity::start(config, env.clone()).await?;
@@ -65,7 +65,7 @@ pub async fn identity(args: Args) -> Result<(), RunError> {
 ///
 /// # Errors
 /// As [`pds`].
-pub async fn relay(args: Args) -> Result<(), RunError> {
+pub(crate) async fn relay(args: Args) -> Result<(), RunError> {
     let (mut raw, env) = prepare(&args).await?;
     let shared = rochdale_relay::config::Shared {
         resolver: raw.resolver()?,

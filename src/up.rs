@@ -13,7 +13,7 @@ use crate::run::{RunError, environment, until_stopped};
 
 /// Flags of `rochdale up`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Folder for databases, blobs, keys and the outbox; made when missing.
     #[arg(long, value_name = "DIR", default_value = "rochdale-data")]
     data: PathBuf,
@@ -95,7 +95,7 @@ fn overrides(args: &Args, ports: &Ports) -> toml::Table {
 ///
 /// # Errors
 /// A port, folder, key file or database that cannot be used, with what to do.
-pub async fn run(args: Args) -> Result<(), RunError> {
+pub(crate) async fn run(args: Args) -> Result<(), RunError> {
     let ports = Ports {
         pds: port(args.pds_port, "--pds-port")?,
         identity: port(args.identity_port, "--identity-port")?,
