@@ -56,7 +56,8 @@ pub(crate) async fn pds(args: Args) -> Result<(), RunError> {
 /// As [`pds`].
 pub(crate) async fn identity(args: Args) -> Result<(), RunError> {
     let (raw, env) = prepare(&args).await?;
-    let config = rochdale_identity::config::Config::validate(raw.identity)?;
+    let limits = raw.limits();
+    let config = rochdale_identity::config::Config::validate(raw.identity, limits)?;
     rochdale_identity::start(config, env.clone()).await?;
     until_stopped(&env.shutdown).await
 }

@@ -113,7 +113,7 @@ pub(crate) async fn run(args: Args) -> Result<(), RunError> {
     raw.pds.admin_password = Some(password.clone());
     raw.relay.admin_password = Some(password.clone());
 
-    let config = rochdale_identity::config::Config::validate(raw.identity)?;
+    let config = rochdale_identity::config::Config::validate(raw.identity, limits.clone())?;
     let identity = rochdale_identity::start(config, env.clone()).await?;
     let shared = rochdale_pds::config::Shared {
         resolver: resolver.clone(),

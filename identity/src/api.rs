@@ -14,6 +14,7 @@ mod log;
 mod path;
 mod resolve;
 mod submit;
+mod turnstile;
 
 use std::sync::Arc;
 
@@ -27,6 +28,7 @@ use http::{HeaderValue, Method, StatusCode, header};
 
 use crate::app::App;
 use error::ApiError;
+pub(crate) use turnstile::Turnstile;
 
 /// All routes.
 pub(crate) fn router(app: Arc<App>) -> Router {

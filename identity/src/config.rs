@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use http::StatusCode;
 use rochdale_service::config::ConfigError;
+use rochdale_service::xrpc::LimitsConfig;
 use serde::Deserialize;
 
 /// The `[identity]` table as written.
@@ -51,14 +52,17 @@ pub struct Config {
     pub database: PathBuf,
     /// What is answered about a DID that was ended.
     pub(crate) tombstone_status: StatusCode,
+    /// How often one address may submit, if that is limited.
+    pub(crate) limits: LimitsConfig,
 }
 
 impl Config {
-    /// Checks what was written.
+    /// Checks what was written. The limit of operations per DID is a rule of the directory and holds
+    /// whatever `limits` says.
     ///
     /// # Errors
     /// Names the key, its value and what is allowed.
-    pub fn validate(raw: Raw) -> Result<Self, ConfigError> {
+    pub fn validate(raw: Raw, limits: LimitsConfig) -> Result<Self, ConfigError> {
         let tombstone_status = match raw.tombstone_status {
             404 => StatusCode::NOT_FOUND,
             410 => StatusCode::GONE,
@@ -81,6 +85,7 @@ impl Config {
             public_url,
             database: raw.data_dir.join("identity.sqlite"),
             tombstone_status,
+            limits,
         })
     }
 }
@@ -113,7 +118,7 @@ mod tests {
     fn refused(change: impl FnOnce(&mut Raw)) -> String {
         let mut raw = Raw::default();
         change(&mut raw);
-        Config::validate(raw)
+        Config::validate(raw, LimitsConfig::default())
             .err()
             .map(|error| error.to_string())
             .unwrap_or_default()
@@ -139,7 +144,7 @@ mod tests {
             public_url: Some("https://a.example/".into()),
             ..Raw::default()
         };
-        let config = Config::validate(raw).unwrap();
+        let config = Config::validate(raw, LimitsConfig::default()).unwrap();
         assert_eq!(config.public_url.as_deref(), Some("https://a.example"));
         let unknown = toml::from_str::<Raw>("colour = 1").unwrap_err().to_string();
         assert!(unknown.contains("unknown field"));

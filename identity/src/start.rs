@@ -9,7 +9,7 @@ use rochdale_service::stream::{EventLog, Options, PlainText, Stream};
 use rochdale_service::xrpc::{ServeOptions, serve};
 use tokio::net::TcpListener;
 
-use crate::api;
+use crate::api::{self, Turnstile};
 use crate::app::App;
 use crate::config::Config;
 use crate::directory::{Directory, StreamLog};
@@ -63,6 +63,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let app = Arc::new(App {
         directory,
         stream,
+        turnstile: Turnstile::new(&config.limits, Arc::clone(&env.clock)),
         tombstone_status: config.tombstone_status,
     });
     let address = format!("{}:{}", config.bind, config.port);

@@ -22,6 +22,7 @@ use rochdale_service::Env;
 use rochdale_service::clock::SystemClock;
 use rochdale_service::outbound::{Outbound, Policy};
 use rochdale_service::shutdown::Shutdown;
+use rochdale_service::xrpc::LimitsConfig;
 use support::Holder;
 
 const FOLDER: &str = "ROCHDALE_TEST_KILL_FOLDER";
@@ -31,6 +32,10 @@ async fn serve(folder: &str) -> String {
         port: 0,
         data_dir: folder.into(),
         ..config::Raw::default()
+    };
+    let limits = LimitsConfig {
+        enabled: false,
+        ..LimitsConfig::default()
     };
     let policy = Policy {
         dev: true,
@@ -42,7 +47,7 @@ async fn serve(folder: &str) -> String {
         outbound: Outbound::new(policy).unwrap(),
         dev: true,
     };
-    let running = start(config::Config::validate(raw).unwrap(), env)
+    let running = start(config::Config::validate(raw, limits).unwrap(), env)
         .await
         .unwrap();
     format!("http://{}", running.address)

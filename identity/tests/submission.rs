@@ -364,3 +364,30 @@ async fn of_one_genesis_sent_many_times_exactly_one_is_accepted() {
     assert_eq!(audit.as_array().unwrap().len(), 1);
     assert_eq!(audit[0]["cid"], Cid::to_string(&holder.genesis.cid()));
 }
+
+#[tokio::test]
+async fn an_address_submits_a_thousand_times_in_five_minutes_and_then_waits() {
+    let world = World::limited().await;
+    for _ in 0..1000 {
+        world
+            .post("did:plc:aaaaaaaaaaaaaaaaaaaaaaaa", "x")
+            .await
+            .refused(400);
+    }
+    let holder = Holder::new(1);
+    let answer = world.submit(&holder.did, &holder.genesis).await;
+    let message = answer.refused(429);
+    assert_eq!(
+        message,
+        "Too many operations from this address within 300 seconds"
+    );
+    assert_eq!(answer.header("retry-after"), "300");
+    let request = world.http.post(format!("{}/{}", world.url, holder.did));
+    let request = request.header("x-ratelimit-bypass", "let me through");
+    support::read(request.body(holder.genesis.to_json()))
+        .await
+        .ok();
+    world.get(&format!("/{}", holder.did)).await.ok();
+    world.wait_ms(300_000);
+    Holder::registered(&world, 2).await;
+}

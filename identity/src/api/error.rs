@@ -35,6 +35,8 @@ pub(super) enum ApiError {
     UpgradeRequired,
     #[error("Too many subscribers")]
     TooManySubscribers,
+    #[error("Too many operations from this address within {0} seconds")]
+    TooManySubmissions(u32),
     #[error("No such page")]
     NoSuchPage,
     #[error("This address does not take that method")]
@@ -53,7 +55,7 @@ impl ApiError {
                 StatusCode::BAD_REQUEST
             }
             Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
-            Self::TooManySubscribers => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManySubscribers | Self::TooManySubmissions(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::Store(error) => store_status(error),
@@ -107,6 +109,10 @@ impl IntoResponse for ApiError {
             response
                 .headers_mut()
                 .insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        }
+        if let Self::TooManySubmissions(seconds) = self {
+            let wait = HeaderValue::from(seconds);
+            response.headers_mut().insert(header::RETRY_AFTER, wait);
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
+use http::HeaderMap;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use rochdale_service::xrpc::ClientIp;
 
 use super::{error::ApiError, path::DidInPath};
 use crate::app::App;
@@ -16,8 +18,11 @@ const BODY_LIMIT_BYTES: usize = 100 * 1024;
 pub(super) async fn submit(
     State(app): State<Arc<App>>,
     did: DidInPath,
+    client: ClientIp,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
+    app.turnstile.enter(client, &headers)?;
     let body = Limited::new(body, BODY_LIMIT_BYTES)
         .collect()
         .await

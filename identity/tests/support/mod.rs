@@ -15,8 +15,10 @@ use rochdale_protocol::crypto::{Curve, SigningKey};
 use rochdale_protocol::plc::{Operation, Service, Tombstone, UnsignedOperation};
 use rochdale_service::Env;
 use rochdale_service::clock::ManualClock;
+use rochdale_service::config::Secret;
 use rochdale_service::outbound::{Outbound, Policy};
 use rochdale_service::shutdown::Shutdown;
+use rochdale_service::xrpc::LimitsConfig;
 use tempfile::TempDir;
 
 /// When every test begins, Unix milliseconds.
@@ -67,7 +69,12 @@ impl Answer {
     }
 }
 
-async fn run(folder: &TempDir, clock: &ManualClock, raw: config::Raw) -> (Running, Shutdown) {
+async fn run(
+    folder: &TempDir,
+    clock: &ManualClock,
+    raw: config::Raw,
+    limited: bool,
+) -> (Running, Shutdown) {
     let raw = config::Raw {
         port: 0,
         data_dir: folder.path().into(),
@@ -75,10 +82,19 @@ async fn run(folder: &TempDir, clock: &ManualClock, raw: config::Raw) -> (Runnin
     };
     let shutdown = Shutdown::new();
     let env = env(clock, &shutdown);
-    let running = start(config::Config::validate(raw).unwrap(), env)
+    let running = start(config::Config::validate(raw, limits(limited)).unwrap(), env)
         .await
         .unwrap();
     (running, shutdown)
+}
+
+/// Tests submit more than an address may, unless they are about that.
+fn limits(enabled: bool) -> LimitsConfig {
+    LimitsConfig {
+        enabled,
+        bypass_key: Some(Secret::new("let me through")),
+        ..LimitsConfig::default()
+    }
 }
 
 fn env(clock: &ManualClock, shutdown: &Shutdown) -> Env {
@@ -101,9 +117,18 @@ impl World {
     }
 
     pub(crate) async fn with(raw: config::Raw) -> Self {
+        Self::build(raw, false).await
+    }
+
+    /// With the limits of production.
+    pub(crate) async fn limited() -> Self {
+        Self::build(config::Raw::default(), true).await
+    }
+
+    async fn build(raw: config::Raw, limited: bool) -> Self {
         let folder = TempDir::new().unwrap();
         let clock = ManualClock::at_us(START_MS * 1000);
-        let (running, shutdown) = run(&folder, &clock, raw).await;
+        let (running, shutdown) = run(&folder, &clock, raw, limited).await;
         let url = format!("http://{}", running.address);
         // A second world finds it installed already.
         let _installed = rustls::crypto::ring::default_provider().install_default();
@@ -123,7 +148,8 @@ impl World {
     /// Stops the directory and starts another one over the same folder.
     pub(crate) async fn restart(&mut self) {
         assert_eq!(self.shutdown.finish(Duration::from_secs(4)).await, 0);
-        let (running, shutdown) = run(&self.folder, &self.clock, config::Raw::default()).await;
+        let (running, shutdown) =
+            run(&self.folder, &self.clock, config::Raw::default(), false).await;
         self.url = format!("http://{}", running.address);
         self.shutdown = shutdown;
     }
