@@ -59,6 +59,10 @@ impl Relay {
             return Ok(false);
         }
         self.hidden.show(did.as_str());
+        let account = self.store.account(did)?.account;
+        if account.is_some_and(|account| account.upstream.is_deleted()) {
+            self.hidden.hide(did.as_str(), self.log.head());
+        }
         self.shards.command(did, Command::Restore).await?;
         Ok(true)
     }

@@ -13,7 +13,7 @@ use crate::store::{StateBatch, Store};
 
 const BATCH: usize = 4_096;
 /// State is stored at most this often under load: it leaves the disk to the log, and changes of one account melt into one.
-const PACE: Duration = Duration::from_millis(20);
+const PACE: Duration = Duration::from_millis(100);
 const RETRY: Duration = Duration::from_millis(500);
 
 /// One thing to store.

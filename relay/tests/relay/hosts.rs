@@ -372,3 +372,42 @@ async fn configured_host_is_read_from_its_beginning() {
     assert_eq!(host.cursors(), [Some(0)]);
     relay.stop().await;
 }
+
+// A host over its limits waits; it loses nothing, and it shows.
+#[tokio::test(flavor = "multi_thread")]
+async fn host_over_its_event_rate_is_slowed_down_and_shown_as_throttled() {
+    let world = World::start().await;
+    world.relay.stop().await;
+    let relay = TestRelay::start_with(world.folder.path(), &world.directory, |(_, limits)| {
+        limits.enabled = true;
+    })
+    .await;
+    eventually("it listens again", async || world.host.open() == 1).await;
+    let mut live = relay.subscribe(None).await;
+    let mut ada = world.ada.clone();
+    let started = std::time::Instant::now();
+    for number in 0..130 {
+        world.host.send(&ada.post(number).template());
+    }
+    let path = format!(
+        "/xrpc/com.atproto.sync.getHostStatus?hostname={}",
+        world.host.name
+    );
+    eventually("it is throttled", async || {
+        relay.get(&path).await.1["status"] == "throttled"
+    })
+    .await;
+    live.events(130).await;
+    let took = started.elapsed();
+    assert!(
+        took >= std::time::Duration::from_millis(1_000),
+        "fifty a second: {took:?}"
+    );
+    eventually("it is active again", async || {
+        world.host.send(&ada.account(true, None).template());
+        live.event().await;
+        relay.get(&path).await.1["status"] == "active"
+    })
+    .await;
+    relay.stop().await;
+}
