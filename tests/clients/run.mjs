@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
-const READY_LIMIT_MS = 60_000
+const READY_LIMIT_MS = 120_000
 const STOP_LIMIT_MS = 5_000
 const LOG_LINES_SHOWN = 60
 
