@@ -25,14 +25,14 @@ fn post_and_hang_up(member: &Member, number: usize) {
         body.len()
     );
     // One in four is cut inside the body; the others are whole but nobody waits for the answer.
-    let sent = if number % 4 == 0 {
+    let sent = if number.is_multiple_of(4) {
         request.len() - body.len() / 2
     } else {
         request.len()
     };
     let mut socket = TcpStream::connect(host.replace("localhost", "127.0.0.1")).unwrap();
     socket.write_all(&request.as_bytes()[..sent]).unwrap();
-    if number % 3 == 0 {
+    if number.is_multiple_of(3) {
         std::thread::yield_now();
     }
 }
