@@ -1,6 +1,6 @@
 //! Configuration shared by all services, in three stages: raw, validated, composed.
 //!
-//! The raw stage is the file with overrides from the environment and flags ([`load`]); the second is
+//! The raw stage is the file with overrides from the environment and flags ([`load()`]); the second is
 //! each service's. Secrets never show, and an error says what to write instead.
 
 mod key_file;

@@ -1,7 +1,7 @@
 //! Inserting and removing keys: only the nodes on the path change.
 //!
 //! Recursion goes down one level of the tree at a time, and no node is higher than
-//! [`MAX_HEIGHT`](super::MAX_HEIGHT).
+//! [`MAX_HEIGHT`].
 
 use std::sync::Arc;
 
