@@ -39,13 +39,8 @@ pub(crate) struct Args {
     #[arg(long)]
     demo: bool,
     /// What is logged, such as "info,rochdale_relay=debug".
-    #[arg(
-        long,
-        value_name = "FILTER",
-        env = "ROCHDALE_LOG",
-        default_value = "info"
-    )]
-    log: String,
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
 }
 
 /// A port to listen on: the one asked for if it is free, or a free one for 0.
@@ -105,7 +100,12 @@ pub(crate) async fn run(args: Args) -> Result<(), RunError> {
     let metrics = args
         .metrics_port
         .map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-    let env = environment(&args.log, metrics, true).await?;
+    let env = environment(
+        args.log.as_deref().unwrap_or(&raw.telemetry.log),
+        metrics,
+        true,
+    )
+    .await?;
 
     let (resolver, limits) = (raw.resolver()?, raw.limits());
     let configured = raw.pds.admin_password.take();

@@ -1,5 +1,6 @@
 //! Starting and stopping: one ready line, clean exits, and messages a person can act on.
 
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,20 @@ fn run(args: &[&str]) -> Output {
         .stdin(Stdio::null())
         .output()
         .unwrap()
+}
+
+/// Runs a whole stack on free ports over `data`; for starts that are to fail.
+fn up_on(data: &Path) -> Output {
+    let data = data.to_str().unwrap();
+    let ports = [
+        "--pds-port",
+        "0",
+        "--identity-port",
+        "0",
+        "--relay-port",
+        "0",
+    ];
+    run(&[&["up", "--data", data][..], &ports[..]].concat())
 }
 
 fn words(output: &Output) -> String {
@@ -65,15 +80,7 @@ async fn a_port_in_use_is_named_with_what_to_do() {
 async fn two_stacks_do_not_share_a_data_folder() {
     let stack = Stack::start(BINARY);
     let data = stack.data();
-    let ports = [
-        "--pds-port",
-        "0",
-        "--identity-port",
-        "0",
-        "--relay-port",
-        "0",
-    ];
-    let output = run(&[&["up", "--data", data.to_str().unwrap()][..], &ports[..]].concat());
+    let output = up_on(&data);
     assert_eq!(output.status.code(), Some(1));
     let said = words(&output);
     assert!(
@@ -97,15 +104,7 @@ async fn a_key_file_that_others_can_read_is_refused() {
         .path();
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
     let data = stack.data();
-    let ports = [
-        "--pds-port",
-        "0",
-        "--identity-port",
-        "0",
-        "--relay-port",
-        "0",
-    ];
-    let output = run(&[&["up", "--data", data.to_str().unwrap()][..], &ports[..]].concat());
+    let output = up_on(&data);
     assert_eq!(output.status.code(), Some(1));
     let said = words(&output);
     assert!(
@@ -127,15 +126,7 @@ async fn a_data_folder_of_a_newer_version_is_refused() {
         .unwrap();
     drop(database);
     let data = stack.data();
-    let ports = [
-        "--pds-port",
-        "0",
-        "--identity-port",
-        "0",
-        "--relay-port",
-        "0",
-    ];
-    let output = run(&[&["up", "--data", data.to_str().unwrap()][..], &ports[..]].concat());
+    let output = up_on(&data);
     assert_eq!(output.status.code(), Some(1));
     let said = words(&output);
     assert!(
