@@ -17,6 +17,9 @@ const TICK: Duration = Duration::from_millis(100);
 const IDLE: Duration = Duration::from_secs(1);
 /// The keeper looks at the log after this many commits.
 const COMMITS_PER_LOOK: u64 = 32;
+/// The writer waits for a look once it is this many commits ahead: a keeper that is busy with a long
+/// checkpoint, or has no processor, must not let the log grow unseen.
+const COMMITS_UNSEEN: u64 = 40;
 /// How long the writer gives way at most, should somebody else pin the log.
 const GIVE_WAY: Duration = Duration::from_millis(1_000);
 
@@ -100,6 +103,7 @@ impl Keeper {
 
     /// Called by the writer between transactions: waits for a checkpoint when the log is over its limit.
     pub(super) fn give_way(&self) {
+        self.wait_to_be_seen();
         if !self.over.load(Ordering::Acquire) {
             return;
         }
@@ -122,6 +126,16 @@ impl Keeper {
         }
         state.writer_waits = false;
         self.over.store(false, Ordering::Release);
+    }
+
+    fn wait_to_be_seen(&self) {
+        let mut state = self.state.lock();
+        let deadline = Instant::now() + GIVE_WAY;
+        while state.commits >= COMMITS_UNSEEN && !state.closed {
+            if self.reset.wait_until(&mut state, deadline).timed_out() {
+                return;
+            }
+        }
     }
 
     pub(super) fn close(&self) {
@@ -178,6 +192,10 @@ impl Keeper {
     /// the log starts anew.
     fn step(&self, connection: &Connection, mode: &str, page_bytes: u64) -> rusqlite::Result<bool> {
         let (_, mut log) = checkpoint(connection, "NOOP")?;
+        let limit_bytes = self.limit_bytes + self.patience_bytes.load(Ordering::Relaxed);
+        // Known before the checkpoint, which may take long.
+        self.over
+            .store(log.pages * page_bytes > limit_bytes, Ordering::Release);
         let mut anew = false;
         let pending_bytes = log.pages.saturating_sub(log.moved) * page_bytes;
         if mode != "PASSIVE" || pending_bytes >= self.checkpoint_bytes {
@@ -204,6 +222,7 @@ impl Keeper {
             // A time-out is the ordinary case: the look at the clock tick.
             let _timed_out = self.wake.wait_for(&mut state, TICK);
         }
+        self.reset.notify_all();
         (
             std::mem::take(&mut state.commits),
             state.writer_waits,
