@@ -1,0 +1,1 @@
+//! The lexicon language, pure: reading schemas, and validating records against them.
