@@ -1,6 +1,7 @@
 //! Benches of a PDS.
 
 mod accounts;
+mod blobs;
 mod exports;
 mod firehose;
 mod reads;
@@ -72,6 +73,14 @@ pub(crate) enum Bench {
         #[arg(long, default_value_t = 20)]
         number: usize,
     },
+    /// One large blob up and down; the server's `pds.blobs.limit_bytes` must allow it
+    Blob {
+        #[command(flatten)]
+        place: Place,
+        /// Its size in bytes
+        #[arg(long, default_value_t = 1 << 30)]
+        size: u64,
+    },
     /// `createAccount`
     CreateAccount {
         #[command(flatten)]
@@ -125,6 +134,7 @@ pub(crate) async fn run(bench: Bench, watch: &WatchOptions) -> Result<(), Failur
         Bench::GetRecord { place, load } => reads::get_record(&place, &load, watch).await,
         Bench::ListRecords { place, load } => reads::list_records(&place, &load, watch).await,
         Bench::GetRepo { place, number } => exports::get_repo(&place, number, watch).await,
+        Bench::Blob { place, size } => blobs::round_trip(&place, size, watch).await,
         Bench::CreateAccount { place, load } => accounts::create(&place, &load, watch).await,
         Bench::Firehose {
             place,

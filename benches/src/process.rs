@@ -34,8 +34,17 @@ pub(crate) fn read(pid: &str) -> Result<Reading, Failure> {
 
 /// Resident memory of `pid` now, in MiB.
 pub(crate) fn resident_mib(pid: u32) -> Option<f64> {
+    status_mib(pid, "VmRSS:")
+}
+
+/// The most memory that `pid` ever had resident, in MiB.
+pub(crate) fn peak_mib(pid: u32) -> Option<f64> {
+    status_mib(pid, "VmHWM:")
+}
+
+fn status_mib(pid: u32, label: &str) -> Option<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    number_after(&status, "VmRSS:").map(|kib| kib as f64 / 1024.0)
+    number_after(&status, label).map(|kib| kib as f64 / 1024.0)
 }
 
 fn number_after(text: &str, label: &str) -> Option<u64> {

@@ -124,6 +124,11 @@ impl WatchOptions {
         self.pid.and_then(process::resident_mib)
     }
 
+    /// The most memory that the watched process ever had resident, in MiB.
+    pub(crate) fn peak_mib(&self) -> Option<f64> {
+        self.pid.and_then(process::peak_mib)
+    }
+
     fn reading(&self) -> Result<Reading, Failure> {
         self.pid.map_or(Ok(Reading::default()), |pid| {
             process::read(&pid.to_string())

@@ -1,15 +1,21 @@
 //! Blobs: files that records refer to, one set per account.
 //!
-//! Owns upload, the files on disk and their removal. A file appears under its CID only whole and
-//! synced; its row follows, and only a record makes it visible. Removal goes the other way: the
-//! row goes with its last record, the file later. Files on their way in or out stand in
-//! `blob_garbage`, so that a crash at any point leaves nothing behind. Must not parse media.
-//! Follows the atproto blob specification.
+//! Owns upload, quotas, takedown and removal; where the bytes are is a [`backend`]'s business. A
+//! file appears under its CID only whole and durable; its row follows, and only a record makes it
+//! visible. Removal goes the other way: the row goes with its last record, the file later. Files
+//! on their way in or out stand in `blob_garbage`, so that a crash at any point leaves nothing
+//! behind. Must not parse media. Follows the atproto blob specification.
 
+mod backend;
 mod disk;
+mod objects;
+mod spool;
 mod sweep;
+mod takedown;
+mod turns;
 mod upload;
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,17 +23,24 @@ use rochdale_protocol::data::Cid;
 use rochdale_service::clock::SharedClock;
 use rochdale_service::shutdown::Shutdown;
 use rochdale_service::sqlite::Database;
-use tokio::sync::{Mutex, MutexGuard, Notify};
+use tokio::sync::Notify;
 
-pub use upload::{Received, UploadError};
+pub use backend::{BackendError, Pieces};
+pub use upload::{BlobError, Received};
 
 use crate::account::AccountId;
-use crate::store::blob::{BlobRow, MissingBlob};
-use crate::store::{StoreError, blob as store, read_error, write_error};
+use crate::config::{BlobBackend, BlobConfig};
+use crate::store::blob::admit::{self, Quota, Usage};
+use crate::store::blob::{MissingBlob, takedown as hidden};
+use crate::store::{StoreError, blob as store, read_error};
+use backend::{Backend, Place};
 use disk::Disk;
+use objects::Objects;
+use spool::Spool;
+use turns::Turns;
 
-/// Locks that keep an upload and a removal of the same file apart.
-const LOCKS: usize = 64;
+/// Bodies that one account sends at the same time; more wait. It bounds what they take on disk.
+const UPLOADS_AT_ONCE: usize = 8;
 
 /// What blobs need from the rest of the server.
 #[derive(Debug, Clone)]
@@ -38,10 +51,10 @@ pub struct Parts {
     pub clock: SharedClock,
     /// Where tasks run.
     pub tasks: Shutdown,
-    /// Where the files are.
+    /// Folder of uploads under way, and of the blobs when they are kept on disk.
     pub folder: PathBuf,
-    /// Largest blob, in bytes.
-    pub limit_bytes: u64,
+    /// Limits, quotas and the backend.
+    pub config: BlobConfig,
     /// Told when files have become due for removal.
     pub due: Arc<Notify>,
 }
@@ -57,17 +70,20 @@ struct Inner {
     database: Database,
     clock: SharedClock,
     tasks: Shutdown,
-    disk: Disk,
+    spool: Spool,
+    backend: Arc<dyn Backend>,
     limit_bytes: u64,
+    quota: Quota,
     due: Arc<Notify>,
-    locks: Vec<Mutex<()>>,
+    uploads: Turns<AccountId>,
+    /// Keep an upload, a removal and a takedown of the same file apart.
+    files: Turns<(AccountId, Cid)>,
 }
 
-/// A blob being read.
-#[derive(Debug)]
-pub struct OpenBlob {
-    /// The file, at its start.
-    pub file: tokio::fs::File,
+/// A blob that may be read.
+#[derive(Debug, Clone)]
+pub struct Found {
+    place: Place,
     /// Its type.
     pub mime: String,
     /// Its size in bytes.
@@ -75,19 +91,31 @@ pub struct OpenBlob {
 }
 
 impl Blobs {
-    /// The blobs in `parts.folder`, which is made when absent.
+    /// The blobs of `parts.config`'s backend. The folder is made when absent; an object store
+    /// need not be there yet.
     ///
     /// # Errors
-    /// When the folder cannot be made.
-    pub fn open(parts: Parts) -> std::io::Result<Self> {
+    /// When the folder cannot be made or the object store's settings make no client.
+    pub fn open(parts: Parts) -> Result<Self, BackendError> {
+        let backend: Arc<dyn Backend> = match &parts.config.backend {
+            BlobBackend::Disk => Arc::new(Disk::open(parts.folder.clone())?),
+            BlobBackend::S3(s3) => Arc::new(Objects::s3(s3)?),
+        };
+        Self::over(backend, parts)
+    }
+
+    fn over(backend: Arc<dyn Backend>, parts: Parts) -> Result<Self, BackendError> {
         let inner = Inner {
             database: parts.database,
             clock: parts.clock,
             tasks: parts.tasks,
-            disk: Disk::open(parts.folder)?,
-            limit_bytes: parts.limit_bytes,
+            spool: Spool::open(parts.folder.join("temp"))?,
+            backend,
+            limit_bytes: parts.config.limit_bytes,
+            quota: parts.config.quota,
             due: parts.due,
-            locks: (0..LOCKS).map(|_| Mutex::new(())).collect(),
+            uploads: Turns::new(UPLOADS_AT_ONCE),
+            files: Turns::new(1),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -100,40 +128,59 @@ impl Blobs {
         self.inner.limit_bytes
     }
 
+    /// What one account may have.
+    #[must_use]
+    pub fn quota(&self) -> Quota {
+        self.inner.quota
+    }
+
+    /// What an account has, unused uploads included.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn usage(&self, account: AccountId) -> Result<Usage, StoreError> {
+        self.inner
+            .database
+            .read(move |conn| admit::usage(conn, account))
+            .await
+            .map_err(read_error)
+    }
+
     /// A blob that a record refers to and no moderator hid.
     ///
     /// # Errors
-    /// When the store or the disk fails.
-    pub async fn read(
-        &self,
-        account: AccountId,
-        cid: &Cid,
-    ) -> Result<Option<OpenBlob>, UploadError> {
-        let row: Option<BlobRow> = self
-            .inner
+    /// When the store fails.
+    pub fn find(&self, account: AccountId, cid: &Cid) -> Result<Option<Found>, StoreError> {
+        self.inner
             .database
             .read_point(|conn| {
                 let row = store::get(conn, account, cid)?.filter(|row| row.permanent);
-                Ok(if store::takedown(conn, account, cid)?.is_some() {
-                    None
-                } else {
-                    row
-                })
+                if row.is_none() || hidden::get(conn, account, cid)?.is_some() {
+                    return Ok(None);
+                }
+                Ok(row.map(|row| Found {
+                    place: Place::of(account, cid),
+                    mime: row.mime,
+                    size: row.size,
+                }))
             })
-            .map_err(read_error::<StoreError>)?;
-        let Some(row) = row else { return Ok(None) };
-        match tokio::fs::File::open(self.inner.disk.path(account, cid)).await {
-            Ok(file) => Ok(Some(OpenBlob {
-                file,
-                mime: row.mime,
-                size: row.size,
-            })),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                tracing::error!(account = account.0, %cid, "the file of a blob is missing");
-                Ok(None)
-            }
-            Err(error) => Err(error.into()),
+            .map_err(read_error::<StoreError>)
+    }
+
+    /// The bytes `range` of a blob; `None` when it has gone meanwhile.
+    ///
+    /// # Errors
+    /// When the backend fails.
+    pub async fn read(
+        &self,
+        blob: &Found,
+        range: Range<u64>,
+    ) -> Result<Option<Pieces>, BackendError> {
+        let pieces = self.inner.backend.read(&blob.place, range).await?;
+        if pieces.is_none() {
+            tracing::error!(place = blob.place.as_str(), "the file of a blob is missing");
         }
+        Ok(pieces)
     }
 
     /// CIDs that records refer to, ascending after `after`.
@@ -182,56 +229,7 @@ impl Blobs {
             .await
             .map_err(read_error)
     }
-
-    /// Hides a blob (`reference` given) or shows it again. A hidden one is not accepted anew.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn set_takedown(
-        &self,
-        account: AccountId,
-        cid: &Cid,
-        reference: Option<String>,
-    ) -> Result<(), StoreError> {
-        let cid = *cid;
-        self.inner
-            .database
-            .write(move |tx| store::set_takedown(tx, account, &cid, reference.as_deref()))
-            .await
-            .map_err(write_error)
-    }
-
-    /// The reference under which a blob is hidden.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn takedown(
-        &self,
-        account: AccountId,
-        cid: &Cid,
-    ) -> Result<Option<String>, StoreError> {
-        let cid = *cid;
-        self.inner
-            .database
-            .read(move |conn| store::takedown(conn, account, &cid))
-            .await
-            .map_err(read_error)
-    }
-}
-
-impl Inner {
-    /// Keeps an upload and a removal of one file apart.
-    async fn lock(&self, cid: &Cid) -> Option<MutexGuard<'_, ()>> {
-        let place = cid
-            .digest()
-            .first()
-            .map_or(0, |byte| usize::from(*byte) % LOCKS);
-        match self.locks.get(place) {
-            Some(lock) => Some(lock.lock().await),
-            None => None,
-        }
-    }
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -3,6 +3,8 @@
 //! [`Raw`] is the text as serde reads it; [`Config`] has no open questions left. Must not read
 //! files or the environment.
 
+pub mod blobs;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +13,8 @@ use rochdale_protocol::syntax::Did;
 use rochdale_service::config::{ConfigError, Secret};
 use serde::Deserialize;
 use url::Url;
+
+pub use blobs::{BLOB_LIMIT_MAX_BYTES, BlobBackend, BlobConfig, S3};
 
 use crate::auth::password::Cost;
 
@@ -50,8 +54,8 @@ pub struct Raw {
     pub privacy_policy_url: Option<String>,
     /// Page with the terms of service.
     pub terms_of_service_url: Option<String>,
-    /// Largest blob, in bytes.
-    pub blob_limit_bytes: u64,
+    /// Limits of blobs and where they are kept: the `[pds.blobs]` table.
+    pub blobs: blobs::Raw,
     /// Largest repository that is imported, in bytes.
     pub import_limit_bytes: u64,
     /// Relays that are told of new events, as origins.
@@ -83,7 +87,7 @@ impl Default for Raw {
             contact_email: None,
             privacy_policy_url: None,
             terms_of_service_url: None,
-            blob_limit_bytes: 100 * 1024 * 1024,
+            blobs: blobs::Raw::default(),
             import_limit_bytes: 1024 * 1024 * 1024,
             crawlers: Vec::new(),
             backfill_hours: 72,
@@ -143,8 +147,8 @@ pub struct Config {
     pub report_service: Option<Service>,
     /// What `describeServer` says of the operator.
     pub about: About,
-    /// Largest blob, in bytes.
-    pub blob_limit_bytes: u64,
+    /// Limits of blobs and where they are kept.
+    pub blobs: BlobConfig,
     /// Largest repository that is imported, in bytes.
     pub import_limit_bytes: u64,
     /// Relays that are told of new events, as origins.
@@ -223,7 +227,7 @@ impl Config {
                 privacy_policy_url: raw.privacy_policy_url,
                 terms_of_service_url: raw.terms_of_service_url,
             },
-            blob_limit_bytes: within("pds.blob_limit_bytes", raw.blob_limit_bytes, 1..=1 << 30)?,
+            blobs: BlobConfig::validate(raw.blobs)?,
             import_limit_bytes: within(
                 "pds.import_limit_bytes",
                 raw.import_limit_bytes,

@@ -78,6 +78,9 @@ pub enum StartError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] store::StoreError),
+    /// The place of the blobs cannot be used.
+    #[error(transparent)]
+    Blobs(#[from] blob::BackendError),
     /// The password settings are not good.
     #[error(transparent)]
     Password(#[from] PasswordError),
@@ -289,10 +292,9 @@ async fn kept(
         clock: Arc::clone(&env.clock),
         tasks: env.shutdown.clone(),
         folder: config.data_dir.join("blobs"),
-        limit_bytes: config.blob_limit_bytes,
+        config: config.blobs.clone(),
         due: repos.blobs_gone(),
-    })
-    .map_err(|cause| folder_error(config, cause))?;
+    })?;
     Ok(Kept {
         sequencer,
         store,

@@ -45,6 +45,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "blobs",
         sql: include_str!("store/schema/0003_blobs.sql"),
     },
+    Migration {
+        number: 4,
+        name: "blob_usage",
+        sql: include_str!("store/schema/0004_blob_usage.sql"),
+    },
 ];
 
 /// Hands committed frames to the event stream, in commit order.

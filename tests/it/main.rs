@@ -9,6 +9,7 @@
 )]
 
 mod bad_input;
+mod blob;
 mod crash;
 mod hangup;
 mod house;

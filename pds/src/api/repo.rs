@@ -13,17 +13,15 @@ mod put_record;
 mod upload_blob;
 
 use rochdale_service::xrpc::Kind::{Procedure, Query};
-use rochdale_service::xrpc::{Budget, Limits, Method, method};
+use rochdale_service::xrpc::{Limits, Method, method};
 
 use crate::app::Pds;
+use crate::config;
 
 const PLAIN: Limits = Limits::DEFAULT;
 const WRITE: Limits = Limits::body(1_000_000);
-const UPLOAD: Limits = Limits::body(1 << 30).per_ip(&[Budget {
-    name: "upload-blob-day",
-    points: 10_000,
-    seconds: 86_400,
-}]);
+/// One byte more than any blob: it is the configured limit that answers.
+const UPLOAD: Limits = Limits::body(config::BLOB_LIMIT_MAX_BYTES + 1);
 const IMPORT: Limits = Limits::body(16 << 30);
 
 #[rustfmt::skip]

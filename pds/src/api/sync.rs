@@ -7,6 +7,7 @@ mod get_repo;
 mod head;
 mod list_blobs;
 mod list_repos;
+mod range;
 mod repo_status;
 mod subscribe_repos;
 pub(super) mod visible;

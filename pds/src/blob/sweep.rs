@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use rochdale_protocol::data::Cid;
 
-use super::{Blobs, Inner, UploadError};
+use super::backend::Place;
+use super::{BlobError, Blobs, Inner};
 use crate::account::AccountId;
+use crate::store::blob::{garbage, takedown as hidden};
 use crate::store::{StoreError, blob as store, read_error, write_error};
 
 /// Uploads that no record refers to are kept so long.
 const UNUSED_KEPT: Duration = Duration::from_secs(12 * 3600);
-/// Temporary files are kept so long: no upload takes longer.
-const TEMPORARY_KEPT: Duration = Duration::from_secs(3600);
+/// Bodies that nobody writes to any more are kept so long.
+const SPOOLED_KEPT: Duration = Duration::from_secs(3600);
 /// A sweep begins at least so often.
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
 /// Rows looked at in one read.
@@ -23,6 +25,10 @@ impl Blobs {
     /// Sweeps until a stop is asked for.
     pub async fn run(&self) {
         let inner = &self.inner;
+        if let Err(error) = inner.backend.probe().await {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::error!(%error, cause, "blobs can be neither read nor written");
+        }
         let mut tick = tokio::time::interval(SWEEP_EVERY);
         loop {
             tokio::select! {
@@ -43,33 +49,33 @@ impl Blobs {
     /// One sweep of everything, as [`Blobs::run`] does it over time.
     ///
     /// # Errors
-    /// When store or disk fail; the rest is left to the next sweep.
-    pub async fn sweep(&self) -> Result<(), UploadError> {
+    /// When store or backend fail; what was not removed is left to the next sweep.
+    pub async fn sweep(&self) -> Result<(), BlobError> {
         self.inner.discard_unused().await?;
         self.inner.remove_files().await
     }
 }
 
 impl Inner {
-    async fn discard_unused(&self) -> Result<(), UploadError> {
+    async fn discard_unused(&self) -> Result<(), BlobError> {
         let now_ms = self.clock.now_ms();
-        let disk = self.disk.clone();
-        let before_ms = now_ms.saturating_sub(millis(TEMPORARY_KEPT));
-        tokio::task::spawn_blocking(move || disk.sweep_temporary(before_ms))
+        let spool = self.spool.clone();
+        let before_ms = now_ms.saturating_sub(millis(SPOOLED_KEPT));
+        tokio::task::spawn_blocking(move || spool.sweep(before_ms))
             .await
             .map_err(std::io::Error::other)??;
         let before_ms = now_ms.saturating_sub(millis(UNUSED_KEPT));
         loop {
             let stale: Vec<(AccountId, Cid)> = self
                 .database
-                .read(move |conn| store::stale(conn, before_ms, ROWS_PER_READ))
+                .read(move |conn| garbage::stale(conn, before_ms, ROWS_PER_READ))
                 .await
                 .map_err(read_error::<StoreError>)?;
             let last = stale.len() < ROWS_PER_READ;
             self.database
                 .write_background(move |tx| {
                     stale.iter().try_for_each(|(account, cid)| {
-                        store::discard_stale(tx, *account, cid, before_ms)
+                        garbage::discard_stale(tx, *account, cid, before_ms)
                     })
                 })
                 .await
@@ -80,37 +86,48 @@ impl Inner {
         }
     }
 
-    async fn remove_files(&self) -> Result<(), UploadError> {
+    /// Goes through the whole list, also when some files cannot be removed now.
+    async fn remove_files(&self) -> Result<(), BlobError> {
+        let mut failed = Ok(());
+        let mut after = None;
         loop {
-            let garbage: Vec<(AccountId, Cid)> = self
+            let due: Vec<(AccountId, Cid)> = self
                 .database
-                .read(|conn| store::garbage(conn, ROWS_PER_READ))
+                .read(move |conn| garbage::list(conn, after.as_ref(), ROWS_PER_READ))
                 .await
                 .map_err(read_error::<StoreError>)?;
-            if garbage.is_empty() {
-                return Ok(());
+            for (account, cid) in &due {
+                if let Err(error) = self.remove_file(*account, *cid).await {
+                    failed = Err(error);
+                }
             }
-            for (account, cid) in garbage {
-                self.remove_file(account, cid).await?;
+            after = due.last().copied();
+            if due.len() < ROWS_PER_READ {
+                return failed;
             }
         }
     }
 
-    async fn remove_file(&self, account: AccountId, cid: Cid) -> Result<(), UploadError> {
-        let _lock = self.lock(&cid).await;
-        let row = self
+    async fn remove_file(&self, account: AccountId, cid: Cid) -> Result<(), BlobError> {
+        let _turn = self.files.take((account, cid)).await;
+        let (wanted, kept) = self
             .database
-            .read_point(|conn| store::get(conn, account, &cid))
+            .read_point(|conn| {
+                let row = store::get(conn, account, &cid)?;
+                let takedown = hidden::get(conn, account, &cid)?;
+                Ok((row.is_some(), takedown.is_some()))
+            })
             .map_err(read_error::<StoreError>)?;
         // Uploaded again meanwhile: the file is wanted.
-        if row.is_none() {
-            let disk = self.disk.clone();
-            tokio::task::spawn_blocking(move || disk.remove(account, &cid))
-                .await
-                .map_err(std::io::Error::other)??;
+        if !wanted {
+            self.backend.delete(&Place::of(account, &cid)).await?;
+        }
+        if !kept {
+            let away = Place::quarantined(account, &cid);
+            self.backend.delete(&away).await?;
         }
         self.database
-            .write_background(move |tx| store::garbage_removed(tx, account, &cid))
+            .write_background(move |tx| garbage::removed(tx, account, &cid))
             .await
             .map_err(write_error::<StoreError>)?;
         Ok(())

@@ -12,10 +12,13 @@ use rochdale_protocol::data::{Cid, Codec};
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 
-use super::disk::TemporaryFile;
+use super::backend::{BackendError, Place};
+use super::spool::Spooled;
+use super::turns::Turn;
 use super::{Blobs, Inner};
 use crate::account::AccountId;
-use crate::store::{StoreError, blob as store, read_error, write_error};
+use crate::store::blob::admit::{self, AdmitError, NewBlob};
+use crate::store::{StoreError, write_error};
 
 /// Bytes that decide the type.
 const SNIFF_BYTES: usize = 8 << 10;
@@ -24,9 +27,9 @@ const WRITE_BYTES: usize = 256 << 10;
 /// What a blob is when nobody knows.
 const UNKNOWN_TYPE: &str = "application/octet-stream";
 
-/// Why a blob was not taken, or not given out.
+/// Why a blob was not taken, hidden or given out.
 #[derive(Debug, thiserror::Error)]
-pub enum UploadError {
+pub enum BlobError {
     /// Over the limit.
     #[error("the blob is larger than {limit_bytes} bytes")]
     TooLarge {
@@ -41,15 +44,18 @@ pub enum UploadError {
         /// Bytes announced.
         announced: u64,
     },
-    /// A moderator hid this blob.
-    #[error("the blob was taken down and is not accepted")]
-    TakenDown,
+    /// The account may not have it.
+    #[error(transparent)]
+    Admit(#[from] AdmitError),
     /// The client's body broke off.
     #[error("the upload broke off: {0}")]
     Body(String),
-    /// The disk failed.
-    #[error("the blob store failed")]
+    /// The disk of uploads under way failed.
+    #[error("the disk of the blobs failed")]
     Disk(#[from] io::Error),
+    /// The backend failed.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -58,37 +64,37 @@ pub enum UploadError {
 /// A body on disk, not yet a blob.
 #[derive(Debug)]
 pub struct Received {
-    file: TemporaryFile,
-    cid: Cid,
-    mime: String,
-    size: u64,
+    file: Spooled,
+    blob: NewBlob,
+    _turn: Option<Turn>,
 }
 
 impl Blobs {
-    /// Streams a body to a temporary file. `announced` is its Content-Length, unless it is
-    /// encoded. Dropping the future, or the answer, leaves nothing.
+    /// Streams a body of `account` to a temporary file. `announced` is its Content-Length, unless
+    /// it is encoded. Dropping the future, or the answer, leaves nothing.
     ///
     /// # Errors
     /// `TooLarge` before reading when the announced length is over the limit; `Length`; `Body`.
     pub async fn receive<E: std::fmt::Display>(
         &self,
+        account: AccountId,
         declared_type: Option<&str>,
         announced: Option<u64>,
         mut body: impl Stream<Item = Result<Bytes, E>> + Unpin,
-    ) -> Result<Received, UploadError> {
+    ) -> Result<Received, BlobError> {
         let limit_bytes = self.inner.limit_bytes;
         if announced.is_some_and(|bytes| bytes > limit_bytes) {
-            return Err(UploadError::TooLarge { limit_bytes });
+            return Err(BlobError::TooLarge { limit_bytes });
         }
-        let file = self.inner.disk.temporary();
-        let mut out = tokio::fs::File::create(&file.path).await?;
+        let turn = self.inner.uploads.take(account).await;
+        let (mut file, mut out) = self.inner.spool.create().await?;
         let (mut hash, mut size) = (Sha256::new(), 0_u64);
         let (mut head, mut pending) = (Vec::new(), Vec::new());
         while let Some(piece) = body.next().await {
-            let piece = piece.map_err(|error| UploadError::Body(error.to_string()))?;
+            let piece = piece.map_err(|error| BlobError::Body(error.to_string()))?;
             size += piece.len() as u64;
             if size > limit_bytes {
-                return Err(UploadError::TooLarge { limit_bytes });
+                return Err(BlobError::TooLarge { limit_bytes });
             }
             hash.update(&piece);
             let wanted = piece.len().min(SNIFF_BYTES - head.len().min(SNIFF_BYTES));
@@ -100,37 +106,38 @@ impl Blobs {
             }
         }
         out.write_all(&pending).await?;
+        out.flush().await?;
         if let Some(announced) = announced.filter(|bytes| *bytes != size) {
-            return Err(UploadError::Length {
+            return Err(BlobError::Length {
                 received: size,
                 announced,
             });
         }
-        out.sync_all().await?;
-        let cid = Cid::from_digest(Codec::Raw, hash.finalize().into());
-        Ok(Received {
-            file,
-            cid,
+        file.size = size;
+        let blob = NewBlob {
+            account,
+            cid: Cid::from_digest(Codec::Raw, hash.finalize().into()),
             mime: kind(&head, declared_type),
             size,
+        };
+        Ok(Received {
+            file,
+            blob,
+            _turn: turn,
         })
     }
 
-    /// Makes a received body a blob of `account`: durable on return, visible once a record
+    /// Makes a received body a blob of its account: durable on return, visible once a record
     /// refers to it. A caller that goes away cancels nothing.
     ///
     /// # Errors
-    /// `TakenDown`, or when store or disk fail.
-    pub async fn settle(
-        &self,
-        account: AccountId,
-        received: Received,
-    ) -> Result<BlobRef, UploadError> {
+    /// `Admit` with what the account may not have, or when store or backend fail.
+    pub async fn settle(&self, received: Received) -> Result<BlobRef, BlobError> {
         let inner = Arc::clone(&self.inner);
         let (answer, answered) = tokio::sync::oneshot::channel();
         self.inner.tasks.spawn("blob-settle", async move {
             // Nobody may be waiting any more: the blob is stored all the same.
-            let _gone = answer.send(inner.settle(account, received).await);
+            let _gone = answer.send(inner.settle(received).await);
         });
         answered
             .await
@@ -139,35 +146,32 @@ impl Blobs {
 }
 
 impl Inner {
-    async fn settle(&self, account: AccountId, received: Received) -> Result<BlobRef, UploadError> {
-        let Received {
-            file,
-            cid,
-            mime,
-            size,
-        } = received;
-        let hidden: Option<String> = self
-            .database
-            .read_point(|conn| store::takedown(conn, account, &cid))
-            .map_err(read_error::<StoreError>)?;
-        if hidden.is_some() {
-            return Err(UploadError::TakenDown);
-        }
-        let _lock = self.lock(&cid).await;
+    async fn settle(&self, received: Received) -> Result<BlobRef, BlobError> {
+        let Received { file, blob, _turn } = received;
+        let (cid, quota) = (blob.cid, self.quota);
+        let _file_turn = self.files.take((blob.account, cid)).await;
+        let expected = blob.clone();
         self.database
-            .write(move |tx| store::expect_file(tx, account, &cid))
+            .write(move |tx| admit::expect_file(tx, &expected, &quota))
             .await
-            .map_err(write_error::<StoreError>)?;
-        let disk = self.disk.clone();
-        tokio::task::spawn_blocking(move || disk.settle(&file, account, &cid))
-            .await
-            .map_err(io::Error::other)??;
-        let now_ms = self.clock.now_ms();
-        let row = self
-            .database
-            .write(move |tx| store::insert(tx, account, &cid, &mime, size, now_ms))
-            .await
-            .map_err(write_error::<StoreError>)?;
+            .map_err(write_error::<AdmitError>)?;
+        let place = Place::of(blob.account, &cid);
+        let placed = self.backend.put(file, &place).await;
+        let row = match placed {
+            Ok(()) => {
+                let now_ms = self.clock.now_ms();
+                self.database
+                    .write(move |tx| admit::insert(tx, &blob, &quota, now_ms))
+                    .await
+                    .map_err(|error| write_error::<AdmitError>(error).into())
+            }
+            Err(error) => Err(BlobError::from(error)),
+        };
+        if row.is_err() {
+            // The file, if there is one, is garbage now.
+            self.due.notify_one();
+        }
+        let row = row?;
         Ok(BlobRef {
             cid,
             mime: row.mime,

@@ -1,8 +1,12 @@
-//! Blob rows: what was uploaded, what refers to it, which files are to go.
+//! Blob rows: what was uploaded, and which records refer to it.
 //!
-//! Owns the `blob`, `blob_link`, `blob_takedown` and `blob_garbage` tables. A blob is permanent
-//! from its first reference and its row goes with its last one, in the same transaction as the
-//! record; the file follows later, by way of `blob_garbage`. Must not touch files.
+//! Owns the `blob` and `blob_link` tables. A blob is permanent from its first reference and its
+//! row goes with its last one, in the same transaction as the record; the file follows later, by
+//! way of [`garbage`]. Must not touch files.
+
+pub mod admit;
+pub mod garbage;
+pub mod takedown;
 
 use std::collections::BTreeSet;
 
@@ -77,7 +81,7 @@ fn check(
     size: u64,
 ) -> Result<(), ApplyError> {
     let stored = get(tx, account, cid)?.ok_or(ApplyError::BlobNotFound { cid: *cid })?;
-    if takedown(tx, account, cid)?.is_some() {
+    if takedown::get(tx, account, cid)?.is_some() {
         return Err(ApplyError::BlobNotFound { cid: *cid });
     }
     if !stored.mime.eq_ignore_ascii_case(mime) {
@@ -110,24 +114,9 @@ pub(super) fn drop_unlinked(
         if is_linked(tx, account, cid)? {
             continue;
         }
-        any |= discard(tx, account, cid)?;
+        any |= garbage::discard(tx, account, cid)?;
     }
     Ok(any)
-}
-
-/// Removes a blob's row and lists its file as garbage; false when there was no row.
-///
-/// # Errors
-/// Whatever SQLite reports.
-pub fn discard(tx: &Connection, account: AccountId, cid: &Cid) -> Result<bool, StoreError> {
-    let gone = tx
-        .prepare_cached("DELETE FROM blob WHERE account = ?1 AND cid = ?2")?
-        .execute(params![account.0, digest(cid)])?;
-    if gone > 0 {
-        tx.prepare_cached("INSERT OR IGNORE INTO blob_garbage (account, cid) VALUES (?1, ?2)")?
-            .execute(params![account.0, digest(cid)])?;
-    }
-    Ok(gone > 0)
 }
 
 /// Whether a record refers to the blob.
@@ -162,49 +151,6 @@ pub fn get(
             })
         })
         .optional()?)
-}
-
-/// Notes that a file is about to appear: if nothing follows, it is to be removed again.
-///
-/// # Errors
-/// Whatever SQLite reports.
-pub fn expect_file(tx: &Connection, account: AccountId, cid: &Cid) -> Result<(), StoreError> {
-    tx.prepare_cached("INSERT OR IGNORE INTO blob_garbage (account, cid) VALUES (?1, ?2)")?
-        .execute(params![account.0, digest(cid)])?;
-    Ok(())
-}
-
-/// Records an upload whose file is in place. A blob that is there already keeps its row, one
-/// that a record refers to already is permanent at once. Returns the row as stored.
-///
-/// # Errors
-/// Whatever SQLite reports.
-pub fn insert(
-    tx: &Connection,
-    account: AccountId,
-    cid: &Cid,
-    mime: &str,
-    size: u64,
-    now_ms: u64,
-) -> Result<BlobRow, StoreError> {
-    let permanent = is_linked(tx, account, cid)?;
-    tx.prepare_cached(
-        "INSERT INTO blob (account, cid, mime, size, uploaded_at_ms, permanent)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-         ON CONFLICT (account, cid) DO UPDATE SET uploaded_at_ms = excluded.uploaded_at_ms,
-            mime = CASE WHEN permanent THEN mime ELSE excluded.mime END",
-    )?
-    .execute(params![
-        account.0,
-        digest(cid),
-        mime,
-        size as i64,
-        now_ms as i64,
-        permanent
-    ])?;
-    tx.prepare_cached("DELETE FROM blob_garbage WHERE account = ?1 AND cid = ?2")?
-        .execute(params![account.0, digest(cid)])?;
-    get(tx, account, cid)?.ok_or(StoreError::corrupt("blob"))
 }
 
 /// CIDs that records refer to, ascending, after `after`; with `since`, only those of records
@@ -292,107 +238,6 @@ pub fn counts(conn: &Connection, account: AccountId) -> Result<(u64, u64), Store
         |row| row.get(0),
     )?;
     Ok((expected as u64, present as u64))
-}
-
-/// Uploads before `before_ms` that no record ever referred to, oldest first.
-///
-/// # Errors
-/// Whatever SQLite reports.
-pub fn stale(
-    conn: &Connection,
-    before_ms: u64,
-    limit: usize,
-) -> Result<Vec<(AccountId, Cid)>, StoreError> {
-    let mut select = conn.prepare_cached(
-        "SELECT account, cid FROM blob WHERE permanent = 0 AND uploaded_at_ms < ?1
-         ORDER BY uploaded_at_ms LIMIT ?2",
-    )?;
-    let rows = select.query_map(params![before_ms as i64, limit as i64], owned)?;
-    Ok(rows.collect::<Result<_, _>>()?)
-}
-
-/// Removes the row of an upload that is still unreferenced and older than `before_ms`.
-///
-/// # Errors
-/// Whatever SQLite reports.
-pub fn discard_stale(
-    tx: &Connection,
-    account: AccountId,
-    cid: &Cid,
-    before_ms: u64,
-) -> Result<(), StoreError> {
-    let still: bool = tx.query_row(
-        "SELECT EXISTS (SELECT 1 FROM blob WHERE account = ?1 AND cid = ?2
-            AND permanent = 0 AND uploaded_at_ms < ?3)",
-        params![account.0, digest(cid), before_ms as i64],
-        |row| row.get(0),
-    )?;
-    if still && !is_linked(tx, account, cid)? {
-        discard(tx, account, cid)?;
-    }
-    Ok(())
-}
-
-/// Files to remove.
-///
-/// # Errors
-/// Whatever SQLite reports.
-pub fn garbage(conn: &Connection, limit: usize) -> Result<Vec<(AccountId, Cid)>, StoreError> {
-    let mut select = conn.prepare_cached("SELECT account, cid FROM blob_garbage LIMIT ?1")?;
-    let rows = select.query_map([limit as i64], owned)?;
-    Ok(rows.collect::<Result<_, _>>()?)
-}
-
-/// Forgets a file that was removed.
-///
-/// # Errors
-/// Whatever SQLite reports.
-pub fn garbage_removed(tx: &Connection, account: AccountId, cid: &Cid) -> Result<(), StoreError> {
-    tx.prepare_cached("DELETE FROM blob_garbage WHERE account = ?1 AND cid = ?2")?
-        .execute(params![account.0, digest(cid)])?;
-    Ok(())
-}
-
-/// Hides a blob (`reference` given) or shows it again.
-///
-/// # Errors
-/// Whatever SQLite reports.
-pub fn set_takedown(
-    tx: &Connection,
-    account: AccountId,
-    cid: &Cid,
-    reference: Option<&str>,
-) -> Result<(), StoreError> {
-    match reference {
-        Some(reference) => tx.execute(
-            "INSERT OR REPLACE INTO blob_takedown (account, cid, ref) VALUES (?1, ?2, ?3)",
-            params![account.0, digest(cid), reference],
-        )?,
-        None => tx.execute(
-            "DELETE FROM blob_takedown WHERE account = ?1 AND cid = ?2",
-            params![account.0, digest(cid)],
-        )?,
-    };
-    Ok(())
-}
-
-/// The reference under which a blob is hidden.
-///
-/// # Errors
-/// Whatever SQLite reports.
-pub fn takedown(
-    conn: &Connection,
-    account: AccountId,
-    cid: &Cid,
-) -> Result<Option<String>, StoreError> {
-    Ok(conn
-        .prepare_cached("SELECT ref FROM blob_takedown WHERE account = ?1 AND cid = ?2")?
-        .query_row(params![account.0, digest(cid)], |row| row.get(0))
-        .optional()?)
-}
-
-fn owned(row: &rusqlite::Row<'_>) -> Result<(AccountId, Cid), rusqlite::Error> {
-    Ok((AccountId(row.get(0)?), raw(row.get(1)?)))
 }
 
 fn raw(digest: [u8; 32]) -> Cid {

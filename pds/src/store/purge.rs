@@ -89,7 +89,7 @@ fn discard_blobs(tx: &Connection, account: AccountId) -> Result<bool, StoreError
         .query_map(params![account.0, ROWS_PER_VALUE], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     for digest in &cids {
-        blob::discard(tx, account, &Cid::from_digest(Codec::Raw, *digest))?;
+        blob::garbage::discard(tx, account, &Cid::from_digest(Codec::Raw, *digest))?;
     }
     Ok(!cids.is_empty())
 }
@@ -103,7 +103,7 @@ pub fn finish(tx: &Connection, account: AccountId) -> Result<(), StoreError> {
         "DELETE FROM record_takedown WHERE account = ?1",
         [account.0],
     )?;
-    tx.execute("DELETE FROM blob_takedown WHERE account = ?1", [account.0])?;
+    blob::takedown::end_all(tx, account)?;
     tx.execute("DELETE FROM purge WHERE account = ?1", [account.0])?;
     Ok(())
 }

@@ -160,6 +160,14 @@ impl Server {
     }
 
     pub(super) async fn start_with(change: impl FnOnce(&mut Raw)) -> Self {
+        let limits = LimitsConfig {
+            enabled: false,
+            ..LimitsConfig::default()
+        };
+        Self::start_limited(limits, change).await
+    }
+
+    pub(super) async fn start_limited(limits: LimitsConfig, change: impl FnOnce(&mut Raw)) -> Self {
         let directory = Directory::default();
         let plc_url = directory.start().await;
         let folder = tempfile::tempdir().unwrap();
@@ -183,10 +191,6 @@ impl Server {
         change(&mut raw);
         let mut resolver = rochdale_resolver::Config::new(plc_url);
         resolver.dev = true;
-        let limits = LimitsConfig {
-            enabled: false,
-            ..LimitsConfig::default()
-        };
         let config = Config::validate(raw, Shared { resolver, limits }).unwrap();
         let shutdown = Shutdown::new();
         let env = Env {

@@ -10,7 +10,8 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 const EXPOSED: HeaderValue = HeaderValue::from_static(
     "DPoP-Nonce, WWW-Authenticate, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, \
-     RateLimit-Policy, Retry-After, atproto-repo-rev, atproto-content-labelers",
+     RateLimit-Policy, Retry-After, Accept-Ranges, Content-Length, Content-Range, ETag, \
+     atproto-repo-rev, atproto-content-labelers",
 );
 
 /// Lets a page of any origin read an answer.

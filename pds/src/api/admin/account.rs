@@ -45,6 +45,18 @@ pub(super) struct AccountView {
     invites_disabled: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     deactivated_at: Option<String>,
+    blob_usage: BlobUsage,
+}
+
+/// What the account's files take up, beside what they may. Not in the published schema, which
+/// leaves room for more.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BlobUsage {
+    count: u64,
+    bytes: u64,
+    quota_count: u64,
+    quota_bytes: u64,
 }
 
 async fn view(pds: &App, account: &Account) -> Result<AccountView, XrpcError> {
@@ -54,6 +66,7 @@ async fn view(pds: &App, account: &Account) -> Result<AccountView, XrpcError> {
         .invites
         .of_account(account.did.to_string())
         .await?;
+    let (used, quota) = (pds.blobs.usage(account.id).await?, pds.blobs.quota());
     Ok(AccountView {
         did: account.did.to_string(),
         handle: account.handle_text().to_owned(),
@@ -63,6 +76,12 @@ async fn view(pds: &App, account: &Account) -> Result<AccountView, XrpcError> {
         invites: invites.into_iter().map(InviteView::from).collect(),
         invites_disabled: account.invites_disabled,
         deactivated_at: account.deactivated_at_ms.map(date),
+        blob_usage: BlobUsage {
+            count: used.count,
+            bytes: used.bytes,
+            quota_count: quota.count,
+            quota_bytes: quota.bytes,
+        },
     })
 }
 

@@ -1,14 +1,15 @@
 //! Errors of repositories, records and blobs as they go out.
 
-use http::StatusCode;
+use http::header::RETRY_AFTER;
+use http::{HeaderValue, StatusCode};
 use rochdale_protocol::repo::MstError;
 use rochdale_protocol::xrpc::names;
 use rochdale_service::xrpc::XrpcError;
 
 use super::{bad, invalid};
-use crate::blob::UploadError;
+use crate::blob::{BackendError, BlobError};
 use crate::repo::{ImportError, RecordError, WriteError};
-use crate::store::StoreError;
+use crate::store::blob::admit::AdmitError;
 use crate::store::repo::ApplyError;
 
 impl From<RecordError> for XrpcError {
@@ -97,19 +98,51 @@ impl From<ImportError> for XrpcError {
     }
 }
 
-impl From<UploadError> for XrpcError {
-    fn from(error: UploadError) -> Self {
+impl From<AdmitError> for XrpcError {
+    fn from(error: AdmitError) -> Self {
         match error {
-            UploadError::TooLarge { limit_bytes } => XrpcError::payload_too_large(limit_bytes),
-            UploadError::Length { .. } | UploadError::TakenDown | UploadError::Body(_) => {
-                invalid(error)
+            AdmitError::TakenDown => invalid(error),
+            AdmitError::TooMany { .. } | AdmitError::TooMuch { .. } => {
+                bad("BlobQuotaExceeded", error)
             }
-            UploadError::Store(error) => error.into(),
-            UploadError::Disk(cause) if cause.kind() == std::io::ErrorKind::StorageFull => {
-                tracing::error!("no space left on the disk of the blobs");
-                StoreError::DiskFull.into()
-            }
-            UploadError::Disk(_) => XrpcError::internal(error),
+            AdmitError::Store(error) => error.into(),
         }
     }
+}
+
+impl From<BackendError> for XrpcError {
+    fn from(error: BackendError) -> Self {
+        let text = error.to_string();
+        match error {
+            BackendError::Disk(cause) => disk(cause),
+            BackendError::Timeout(cause) => Self::upstream_timeout(text).with_cause(cause),
+            BackendError::Unreachable(cause) => {
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                Self::new(status, names::NOT_ENOUGH_RESOURCES, text)
+                    .with_header(RETRY_AFTER, HeaderValue::from_static("10"))
+                    .with_cause(cause)
+            }
+            BackendError::Refused(cause) => Self::upstream_failure(text).with_cause(cause),
+        }
+    }
+}
+
+impl From<BlobError> for XrpcError {
+    fn from(error: BlobError) -> Self {
+        match error {
+            BlobError::TooLarge { limit_bytes } => XrpcError::payload_too_large(limit_bytes),
+            BlobError::Length { .. } | BlobError::Body(_) => invalid(error),
+            BlobError::Admit(error) => error.into(),
+            BlobError::Backend(error) => error.into(),
+            BlobError::Store(error) => error.into(),
+            BlobError::Disk(cause) => disk(cause),
+        }
+    }
+}
+
+fn disk(cause: std::io::Error) -> XrpcError {
+    if cause.kind() == std::io::ErrorKind::StorageFull {
+        return XrpcError::busy().with_cause(cause);
+    }
+    XrpcError::internal(cause)
 }

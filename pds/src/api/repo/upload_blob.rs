@@ -7,7 +7,7 @@ use futures::stream;
 use http::request::Parts;
 use rochdale_protocol::data::Value;
 use rochdale_protocol::xrpc::service_auth;
-use rochdale_service::xrpc::{Output, RawBody, XrpcError};
+use rochdale_service::xrpc::{Budget, Charges, Output, RawBody, XrpcError};
 use serde::Serialize;
 
 use crate::account::{Account, AccountStatus};
@@ -15,6 +15,14 @@ use crate::app::Pds;
 use crate::auth::extract::{AuthError, Member, bearer};
 
 pub(super) const NSID: &str = "com.atproto.repo.uploadBlob";
+
+/// Of one account, wherever its uploads come from: a member who moves in with 30,000 pictures is
+/// done within hours, and members behind one address do not hinder each other.
+const HOUR: Budget = Budget {
+    name: "upload-blob-hour",
+    points: 10_000,
+    seconds: 3_600,
+};
 
 #[derive(Serialize)]
 pub(super) struct Uploaded {
@@ -24,17 +32,21 @@ pub(super) struct Uploaded {
 pub(super) async fn handle(
     State(pds): State<Pds>,
     Uploader(account): Uploader,
+    charges: Charges,
     body: RawBody,
 ) -> Result<Output<Uploaded>, XrpcError> {
+    charges.take(&HOUR, &account.did, 1)?;
     let (kind, length) = (body.content_type.clone(), body.content_length);
     let pieces = stream::try_unfold(body, |mut body| async move {
-        Ok::<_, XrpcError>(body.chunk().await?.map(|piece| (piece, body)))
+        let piece = body.chunk().await;
+        let piece = piece.map_err(|error| error.message().to_owned())?;
+        Ok::<_, String>(piece.map(|piece| (piece, body)))
     });
     let received = pds
         .blobs
-        .receive(kind.as_deref(), length, Box::pin(pieces))
+        .receive(account.id, kind.as_deref(), length, Box::pin(pieces))
         .await?;
-    let blob = pds.blobs.settle(account.id, received).await?;
+    let blob = pds.blobs.settle(received).await?;
     Ok(Output(Uploaded {
         blob: blob.to_value(),
     }))

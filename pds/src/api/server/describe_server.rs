@@ -42,7 +42,7 @@ pub(super) async fn handle(State(pds): State<Pds>) -> Output<Description> {
         available_user_domains: pds.handles.domains().to_vec(),
         invite_code_required: pds.config.invites_required,
         phone_verification_required: false,
-        blob_upload_limit: pds.config.blob_limit_bytes,
+        blob_upload_limit: pds.config.blobs.limit_bytes,
         links: Links {
             privacy_policy: about.privacy_policy_url,
             terms_of_service: about.terms_of_service_url,
