@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use rochdale_resolver::{Config as ResolverConfig, LocalSuffix};
-use rochdale_service::config::{ConfigError, Secret, load, read_or_create_password_file};
+use rochdale_service::config::{ConfigError, Secret, Sources, load, read_or_create_password_file};
 use rochdale_service::xrpc::LimitsConfig;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -87,12 +87,12 @@ pub(crate) struct Telemetry {
 }
 
 impl Raw {
-    /// Reads the file, the environment and `overrides`.
+    /// Reads the sources and the environment.
     ///
     /// # Errors
     /// Names the key, its value and what is allowed.
-    pub(crate) fn load(file: Option<&Path>, overrides: toml::Table) -> Result<Self, ConfigError> {
-        load(file, PREFIX, overrides)
+    pub(crate) fn load(sources: Sources<'_>) -> Result<Self, ConfigError> {
+        load(PREFIX, sources)
     }
 
     /// What the services share about names.

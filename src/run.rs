@@ -1,7 +1,6 @@
 //! What every subcommand does around its services: a runtime, an environment, signals, an orderly
 //! end, and one message when it fails.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use rochdale_service::Env;
@@ -10,6 +9,8 @@ use rochdale_service::config::ConfigError;
 use rochdale_service::outbound::{Outbound, OutboundSetupError, Policy};
 use rochdale_service::shutdown::Shutdown;
 use rochdale_service::telemetry::{self, ExporterError};
+
+use crate::config::Telemetry;
 
 /// After SIGTERM the process is gone within this time.
 const STOP_LIMIT: Duration = Duration::from_millis(3_800);
@@ -94,19 +95,16 @@ pub(crate) fn explain(error: &RunError) {
 ///
 /// # Errors
 /// A metrics port that is taken, or a system without signals.
-pub(crate) async fn environment(
-    log: &str,
-    metrics: Option<SocketAddr>,
-    dev: bool,
-) -> Result<Env, RunError> {
-    telemetry::init(log);
+pub(crate) async fn environment(settings: &Telemetry) -> Result<Env, RunError> {
+    telemetry::init(&settings.log);
     let shutdown = Shutdown::new();
     shutdown.on_signals()?;
-    if let Some(address) = metrics {
+    if let Some(address) = settings.metrics {
         let address = telemetry::serve_metrics(address, &shutdown).await?;
         tracing::info!(%address, "serving metrics");
     }
     let user_agent = concat!("rochdale/", env!("CARGO_PKG_VERSION")).to_owned();
+    let dev = settings.dev;
     let outbound = Outbound::new(Policy { dev, user_agent })?;
     Ok(Env {
         clock: SystemClock::shared(),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use rochdale_service::Env;
+use rochdale_service::config::Sources;
 
 use crate::config::{Raw, admin_password};
 use crate::run::{RunError, environment, until_stopped};
@@ -16,9 +17,11 @@ pub(crate) struct Args {
 }
 
 async fn prepare(args: &Args) -> Result<(Raw, Env), RunError> {
-    let raw = Raw::load(Some(&args.config), toml::Table::new())?;
-    let telemetry = &raw.telemetry;
-    let env = environment(&telemetry.log, telemetry.metrics, telemetry.dev).await?;
+    let raw = Raw::load(Sources {
+        file: Some(&args.config),
+        ..Sources::default()
+    })?;
+    let env = environment(&raw.telemetry).await?;
     Ok((raw, env))
 }
 

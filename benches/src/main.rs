@@ -13,7 +13,6 @@ mod process;
 mod relay;
 mod report;
 mod start;
-mod syncs;
 
 use clap::{Parser, Subcommand};
 

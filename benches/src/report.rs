@@ -2,11 +2,12 @@
 
 use crate::Failure;
 use crate::process::{self, Reading};
-use crate::syncs;
 use clap::Args;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
+use tokio::process::Child;
 
 /// Which process to watch, and how results are labelled.
 #[derive(Debug, Args)]
@@ -20,9 +21,9 @@ pub(crate) struct WatchOptions {
     /// Folder whose size on disk is reported
     #[arg(long, global = true)]
     data: Option<PathBuf>,
-    /// What strace writes of the process's fsync and fdatasync: how many there were is reported by file
-    #[arg(long, value_name = "FILE", global = true)]
-    fsync_trace: Option<PathBuf>,
+    /// Also count fsync and fdatasync with strace; this slows the process down
+    #[arg(long, global = true, requires = "pid")]
+    count_fsync: bool,
 }
 
 /// A measurement that is running.
@@ -32,7 +33,7 @@ pub(crate) struct Watch<'a> {
     before: Reading,
     own_before: Reading,
     disk_before: Option<u64>,
-    syncs_before: syncs::Counts,
+    tracer: Option<(Child, PathBuf)>,
 }
 
 /// What a run did, as far as every bench counts it.
@@ -48,18 +49,22 @@ pub(crate) struct Outcome {
 
 impl<'a> Watch<'a> {
     /// Takes the first readings.
-    pub(crate) fn start(options: &'a WatchOptions) -> Result<Self, Failure> {
+    pub(crate) async fn start(options: &'a WatchOptions) -> Result<Self, Failure> {
+        let tracer = match (options.count_fsync, options.pid) {
+            (true, Some(pid)) => Some(trace(pid).await?),
+            _ => None,
+        };
         Ok(Self {
             options,
             before: options.reading()?,
             own_before: process::read("self")?,
             disk_before: options.disk_bytes(),
-            syncs_before: options.syncs()?,
+            tracer,
         })
     }
 
     /// Takes the last readings and prints the result, with the bench's own figures in `extra`.
-    pub(crate) fn finish(
+    pub(crate) async fn finish(
         self,
         bench: &str,
         outcome: &Outcome,
@@ -102,10 +107,8 @@ impl<'a> Watch<'a> {
             put("disk_bytes", json!(after));
             put("disk_bytes_grown", json!(after.saturating_sub(before)));
         }
-        if self.options.fsync_trace.is_some() {
-            let syncs = syncs::since(&self.syncs_before, self.options.syncs()?);
-            put("fsyncs", json!(syncs.values().sum::<u64>()));
-            put("fsyncs_of", json!(syncs));
+        if let Some((child, file)) = self.tracer {
+            put("fsyncs", json!(traced(child, &file).await?));
         }
         if let Value::Object(extra) = extra {
             line.extend(extra);
@@ -130,11 +133,6 @@ impl WatchOptions {
         self.pid.map_or(Ok(Reading::default()), |pid| {
             process::read(&pid.to_string())
         })
-    }
-
-    fn syncs(&self) -> Result<syncs::Counts, Failure> {
-        let trace = self.fsync_trace.as_deref();
-        trace.map_or(Ok(syncs::Counts::new()), syncs::count)
     }
 
     fn disk_bytes(&self) -> Option<u64> {
@@ -191,4 +189,40 @@ fn folder_bytes(folder: &Path) -> u64 {
         _ => 0,
     });
     sizes.sum()
+}
+
+async fn trace(pid: u32) -> Result<(Child, PathBuf), Failure> {
+    let file = std::env::temp_dir().join(format!("rochdale-benches-{}.strace", std::process::id()));
+    let child = tokio::process::Command::new("strace")
+        .args(["-f", "-q", "-c", "-e", "trace=fsync,fdatasync", "-o"])
+        .arg(&file)
+        .args(["-p", &pid.to_string()])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    // strace says nothing when it has attached.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    Ok((child, file))
+}
+
+/// Stops the tracer and adds up the calls in its table.
+async fn traced(mut child: Child, file: &Path) -> Result<u64, Failure> {
+    if let Some(pid) = child.id() {
+        let pid = pid.to_string();
+        let kill = tokio::process::Command::new("kill")
+            .args(["-INT", &pid])
+            .status();
+        kill.await?;
+    }
+    child.wait().await?;
+    let table = std::fs::read_to_string(file)?;
+    std::fs::remove_file(file)?;
+    // Columns: % time, seconds, usecs/call, calls, errors (maybe empty), syscall.
+    let calls = table.lines().filter_map(|line| {
+        let columns: Vec<&str> = line.split_ascii_whitespace().collect();
+        let name = columns.last()?;
+        let wanted = ["fsync", "fdatasync"].contains(name);
+        wanted.then(|| columns.get(3)?.parse::<u64>().ok())?
+    });
+    Ok(calls.sum())
 }

@@ -1,14 +1,14 @@
 //! Configuration shared by all services, in three stages: raw, validated, composed.
 //!
-//! The raw stage is the file with overrides from the environment and flags ([`load()`]); the second is
-//! each service's. Secrets never show, and an error says what to write instead.
+//! The raw stage is the file with what the environment and flags say instead ([`load()`]); the second
+//! is each service's. Secrets never show, and an error says what to write instead.
 
 mod key_file;
 mod load;
 mod secret;
 
 pub use key_file::{KeyFileError, read_or_create_key_file, read_or_create_password_file};
-pub use load::load;
+pub use load::{Setting, Sources, load};
 pub use secret::Secret;
 
 /// What is wrong with the configuration, and what to write instead.

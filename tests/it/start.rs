@@ -136,6 +136,37 @@ async fn a_data_folder_of_a_newer_version_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_variable_wins_over_what_up_proposes_and_a_flag_over_the_variable() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let variables = [
+        ("ROCHDALE_PDS__INVITES_REQUIRED", "true"),
+        ("ROCHDALE_PDS__HANDLE_DOMAINS", r#"[".mill.test"]"#),
+        ("ROCHDALE_PDS__DATA_DIR", elsewhere.path().to_str().unwrap()),
+        ("ROCHDALE_IDENTITY__DATA_DIR", "/dev/null"),
+        // Cannot be listened on by anybody.
+        ("ROCHDALE_RELAY__PORT", "70000"),
+    ];
+    let stack = Stack::start_with(
+        BINARY,
+        Options {
+            flags: Vec::new(),
+            env: variables
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .to_vec(),
+        },
+    );
+    let described = stack
+        .get(&stack.pds, "/xrpc/com.atproto.server.describeServer")
+        .await
+        .unwrap();
+    assert_eq!(described["inviteCodeRequired"], true);
+    assert_eq!(described["availableUserDomains"][0], ".mill.test");
+    assert!(stack.data().join("pds.sqlite").exists());
+    let left = std::fs::read_dir(elsewhere.path()).unwrap().count();
+    assert_eq!(left, 0, "the folder of the variable is not used");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_demo_has_two_members_with_posts() {
     let flags = vec!["--demo".to_owned()];
     let stack = Stack::start_with(

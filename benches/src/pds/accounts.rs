@@ -129,10 +129,10 @@ pub(crate) async fn create(
     for _ in 0..load.connections {
         workers.push(SignUp(Client::new(&place.url)?));
     }
-    let watch = Watch::start(options)?;
+    let watch = Watch::start(options).await?;
     let outcome = drive(workers, load).await;
     let extra = json!({ "connections": load.connections });
-    watch.finish("pds.create-account", &outcome, extra)
+    watch.finish("pds.create-account", &outcome, extra).await
 }
 
 fn text(answer: &Value, key: &str) -> Result<String, Failure> {

@@ -30,7 +30,7 @@ pub(super) async fn round_trip(
 ) -> Result<(), Failure> {
     let mut client = Client::new(&place.url)?;
     let account = Account::sign_up(&mut client).await?;
-    let watch = Watch::start(options)?;
+    let watch = Watch::start(options).await?;
     let (before_mib, peak_before_mib) = (options.resident_mib(), options.peak_mib());
 
     let start = Instant::now();
@@ -63,7 +63,7 @@ pub(super) async fn round_trip(
         "peak_before_mib": peak_before_mib.map(rounded),
         "peak_mib": options.peak_mib().map(rounded),
     });
-    watch.finish("pds.blob", &outcome, extra)
+    watch.finish("pds.blob", &outcome, extra).await
 }
 
 /// A body of random bytes, the same piece over and over.

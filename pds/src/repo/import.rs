@@ -26,7 +26,6 @@ use super::plan::Source;
 use super::seal::sign;
 use super::shelf::Shelf;
 use super::slots::{Open, Slot, Turn};
-use super::write::Ready;
 use super::{CLOCK_ID, CommitMeta, Inner, Repos, WriteError};
 use crate::account::Account;
 use crate::sequencer::EventDraft;
@@ -250,21 +249,16 @@ impl Inner {
             event,
         };
         let id = account.id;
-        let ready = Ready {
-            write,
-            delta: None,
-            next: Open {
-                tree: Tree::load(root),
-                head,
-            },
-            announced: None,
+        let next = Open {
+            tree: Tree::load(root),
+            head,
         };
         let first = move |tx: &rusqlite::Connection| {
             node::mark_complete(tx, id, rev, &root)?;
             store::end_import(tx, id)?;
             Ok(Vec::new())
         };
-        self.apply(slot, turn, ready, first).await
+        self.apply(slot, turn, write, None, next, first).await
     }
 }
 

@@ -1,27 +1,44 @@
-//! The first stage: one TOML file, over it the environment, over that the flags.
+//! The first stage: what the program proposes, over it one TOML file, over that the environment, over
+//! that the flags.
 
 use std::path::Path;
 
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::ConfigError;
 
 /// Between the parts of a key in a variable's name: `ROCHDALE_PDS__PORT` is `pds.port`.
 const SEPARATOR: &str = "__";
 
-/// Reads `file` (if given), then variables that begin with `prefix`, then `overrides`.
+/// A key with dots between its parts, such as `pds.port`, and its value.
+pub type Setting = (&'static str, Value);
+
+/// Where settings come from, besides the environment. What stands further down wins.
+#[derive(Debug, Default)]
+pub struct Sources<'a> {
+    /// What the program proposes instead of the defaults of the keys.
+    pub proposed: Vec<Setting>,
+    /// The configuration file. Variables win over it.
+    pub file: Option<&'a Path>,
+    /// What flags of the command line say. They win over variables.
+    pub flags: Vec<Setting>,
+}
+
+/// Reads `sources`, and between its file and its flags the variables that begin with `prefix`.
 ///
 /// # Errors
 /// A file that cannot be read, or a key that is unknown or of the wrong kind, by name, with what is
 /// allowed.
-pub fn load<T: DeserializeOwned>(
-    file: Option<&Path>,
-    prefix: &str,
-    overrides: toml::Table,
-) -> Result<T, ConfigError> {
-    let mut figment = Figment::new();
+pub fn load<T: DeserializeOwned>(prefix: &str, sources: Sources<'_>) -> Result<T, ConfigError> {
+    let Sources {
+        proposed,
+        file,
+        flags,
+    } = sources;
+    let mut figment = merge(Figment::new(), proposed);
     if let Some(file) = file {
         let text = std::fs::read_to_string(file).map_err(|cause| {
             ConfigError::Unreadable(format!("cannot read {}: {cause}", file.display()))
@@ -29,8 +46,14 @@ pub fn load<T: DeserializeOwned>(
         figment = figment.merge(Toml::string(&text));
     }
     figment = figment.merge(Env::prefixed(prefix).split(SEPARATOR));
-    figment = figment.merge(Serialized::defaults(overrides));
-    figment.extract().map_err(|error| unreadable(&error, file))
+    merge(figment, flags)
+        .extract()
+        .map_err(|error| unreadable(&error, file))
+}
+
+fn merge(figment: Figment, settings: Vec<Setting>) -> Figment {
+    let merge = |figment: Figment, (key, value)| figment.merge(Serialized::default(key, value));
+    settings.into_iter().fold(figment, merge)
 }
 
 fn unreadable(error: &figment::Error, file: Option<&Path>) -> ConfigError {
@@ -56,6 +79,7 @@ fn unreadable(error: &figment::Error, file: Option<&Path>) -> ConfigError {
 mod tests {
     use super::*;
     use serde::Deserialize;
+    use serde_json::json;
     use std::io::Write as _;
 
     #[derive(Debug, Default, Deserialize, PartialEq)]
@@ -63,6 +87,7 @@ mod tests {
     struct Section {
         port: u16,
         name: String,
+        open: bool,
     }
 
     #[derive(Debug, Default, Deserialize, PartialEq)]
@@ -78,21 +103,32 @@ mod tests {
     }
 
     #[test]
-    fn flags_win_over_the_file() {
-        let file = file("[pds]\nport = 1\nname = 'co-op'\n");
-        let overrides: toml::Table = toml::from_str("[pds]\nport = 2\n").unwrap();
-        let raw: Raw = load(Some(file.path()), "ROCHDALE_TEST_NONE_", overrides).unwrap();
-        assert_eq!(
-            raw.pds,
-            Section {
-                port: 2,
-                name: "co-op".to_owned()
-            }
-        );
+    fn the_file_wins_over_what_is_proposed_and_flags_win_over_both() {
+        let file = file("[pds]\nport = 2\nname = 'co-op'\n");
+        let sources = Sources {
+            proposed: vec![
+                ("pds.port", json!(1)),
+                ("pds.name", json!("proposed")),
+                ("pds.open", json!(true)),
+            ],
+            file: Some(file.path()),
+            flags: vec![("pds.port", json!(3))],
+        };
+        let raw: Raw = load("ROCHDALE_TEST_NONE_", sources).unwrap();
+        assert_eq!((raw.pds.port, raw.pds.open), (3, true));
+        assert_eq!(raw.pds.name, "co-op");
     }
 
     #[test]
     fn unknown_keys_and_wrong_kinds_are_named() {
+        let from = |file: &Path| {
+            let sources = Sources {
+                file: Some(file),
+                ..Sources::default()
+            };
+            let read = load::<Raw>("ROCHDALE_TEST_NONE_", sources);
+            read.unwrap_err().to_string()
+        };
         for (text, named) in [
             ("[pds]\nprot = 1\n", "prot"),
             ("[pds]\nport = 'high'\n", "pds.port"),
@@ -100,13 +136,9 @@ mod tests {
             ("[sdp]\n", "sdp"),
             ("[pds\n", "TOML"),
         ] {
-            let file = file(text);
-            let error = load::<Raw>(Some(file.path()), "ROCHDALE_TEST_NONE_", toml::Table::new())
-                .unwrap_err()
-                .to_string();
+            let error = from(file(text).path());
             assert!(error.contains(named), "{text:?}: {error}");
         }
-        let error = load::<Raw>(Some(Path::new("/nowhere.toml")), "X_", toml::Table::new());
-        assert!(error.unwrap_err().to_string().contains("/nowhere.toml"));
+        assert!(from(Path::new("/nowhere.toml")).contains("/nowhere.toml"));
     }
 }
