@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use http::StatusCode;
-use rochdale_service::config::ConfigError;
+use rochdale_service::config::{ConfigError, Endpoint};
 use rochdale_service::xrpc::LimitsConfig;
 use serde::Deserialize;
 
@@ -42,14 +42,10 @@ impl Default for Raw {
 /// What the directory runs with.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Address to listen on.
-    pub bind: String,
-    /// Port to listen on; 0 picks a free one.
-    pub port: u16,
-    /// Origin under which the world reaches this server, without a slash at the end.
-    pub public_url: Option<String>,
-    /// The database file.
-    pub database: PathBuf,
+    /// Where it listens, and its origin.
+    pub endpoint: Endpoint,
+    /// Folder of the database.
+    pub data_dir: PathBuf,
     /// What is answered about a DID that was ended.
     pub(crate) tombstone_status: StatusCode,
     /// How often one address may submit, if that is limited.
@@ -68,47 +64,25 @@ impl Config {
             410 => StatusCode::GONE,
             other => {
                 let allowed = "404 (as the reference directory) or 410";
-                return Err(invalid("tombstone_status", other.to_string(), allowed));
+                return Err(ConfigError::invalid(
+                    "identity.tombstone_status",
+                    other.to_string(),
+                    allowed,
+                ));
             }
         };
-        let public_url = raw.public_url.map(check_origin).transpose()?;
-        if raw.bind.parse::<std::net::IpAddr>().is_err() {
-            return Err(invalid(
-                "bind",
-                raw.bind,
-                "an IP address such as 127.0.0.1 or ::1",
-            ));
-        }
         Ok(Self {
-            bind: raw.bind,
-            port: raw.port,
-            public_url,
-            database: raw.data_dir.join("identity.sqlite"),
+            endpoint: Endpoint::validate(
+                "identity",
+                &raw.bind,
+                raw.port,
+                raw.public_url.as_deref(),
+            )?,
+            data_dir: raw.data_dir,
             tombstone_status,
             limits,
         })
     }
-}
-
-fn check_origin(text: String) -> Result<String, ConfigError> {
-    let origin = text.trim_end_matches('/');
-    let host = origin
-        .strip_prefix("https://")
-        .or_else(|| origin.strip_prefix("http://"));
-    match host {
-        Some(host) if !host.is_empty() && !host.contains(['/', '?', '#', '@', ' ']) => {
-            Ok(origin.to_owned())
-        }
-        _ => Err(invalid(
-            "public_url",
-            text,
-            "an origin such as https://plc.example.com",
-        )),
-    }
-}
-
-fn invalid(key: &str, value: String, allowed: &str) -> ConfigError {
-    ConfigError::invalid(format!("identity.{key}"), value, allowed)
 }
 
 #[cfg(test)]
@@ -129,23 +103,8 @@ mod tests {
         assert_eq!(refused(|_| ()), "");
         assert!(refused(|raw| raw.tombstone_status = 500).contains("identity.tombstone_status"));
         assert!(refused(|raw| raw.bind = "everywhere".into()).contains("identity.bind"));
-        for bad in [
-            "plc.example.com",
-            "https://",
-            "https://a.example/path",
-            "https://u@a.example",
-        ] {
-            assert!(
-                refused(|raw| raw.public_url = Some(bad.into())).contains(bad),
-                "{bad}"
-            );
-        }
-        let raw = Raw {
-            public_url: Some("https://a.example/".into()),
-            ..Raw::default()
-        };
-        let config = Config::validate(raw, LimitsConfig::default()).unwrap();
-        assert_eq!(config.public_url.as_deref(), Some("https://a.example"));
+        let no_origin = |raw: &mut Raw| raw.public_url = Some("plc.example.com".into());
+        assert!(refused(no_origin).contains("identity.public_url"));
         let unknown = toml::from_str::<Raw>("colour = 1").unwrap_err().to_string();
         assert!(unknown.contains("unknown field"));
     }

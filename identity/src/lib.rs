@@ -10,4 +10,5 @@ mod directory;
 mod start;
 mod store;
 
-pub use start::{Running, StartError, start};
+pub use rochdale_service::start::Running;
+pub use start::{StartError, start};

@@ -10,9 +10,8 @@ use std::time::Duration;
 
 use rochdale_protocol::crypto::PublicKey;
 use rochdale_protocol::syntax::Did;
-use rochdale_service::config::{ConfigError, Secret};
+use rochdale_service::config::{ConfigError, Endpoint, Secret, origin, within};
 use serde::Deserialize;
-use url::Url;
 
 pub use blobs::{BLOB_LIMIT_MAX_BYTES, BlobBackend, BlobConfig, S3};
 
@@ -119,12 +118,8 @@ pub struct Service {
 /// What the PDS runs with.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Address to listen on.
-    pub bind: String,
-    /// Port to listen on; 0 picks a free one.
-    pub port: u16,
-    /// Origin as configured; `None` means `http://localhost:` and the port that was bound.
-    pub public_url: Option<Url>,
+    /// Where it listens, and its origin.
+    pub endpoint: Endpoint,
     /// DID as configured; `None` means `did:web:` and the host of the origin.
     pub did: Option<Did>,
     /// Folder of the database, blobs and outbox.
@@ -194,12 +189,7 @@ impl Config {
             .admin_password
             .filter(|secret| !secret.expose().is_empty());
         Ok(Self {
-            bind: raw.bind,
-            port: raw.port,
-            public_url: raw
-                .public_url
-                .map(|text| origin("pds.public_url", &text))
-                .transpose()?,
+            endpoint: Endpoint::validate("pds", &raw.bind, raw.port, raw.public_url.as_deref())?,
             did: raw.did.map(|text| did("pds.did", &text)).transpose()?,
             data_dir: raw.data_dir,
             key_dir,
@@ -212,7 +202,7 @@ impl Config {
             admin_password: admin_password.ok_or_else(|| {
                 ConfigError::invalid("pds.admin_password", "", "a password that is not empty")
             })?,
-            plc_url: origin_text("pds.plc_url", &raw.plc_url)?,
+            plc_url: origin("pds.plc_url", &raw.plc_url)?,
             recovery_key: raw.recovery_key.map(recovery_key).transpose()?,
             app_view: raw
                 .app_view
@@ -236,7 +226,7 @@ impl Config {
             crawlers: raw
                 .crawlers
                 .iter()
-                .map(|text| origin_text("pds.crawlers", text))
+                .map(|text| origin("pds.crawlers", text))
                 .collect::<Result<_, _>>()?,
             backfill: Duration::from_secs(
                 within("pds.backfill_hours", raw.backfill_hours, 1..=24 * 365)? * 3600,
@@ -255,28 +245,6 @@ impl Config {
     }
 }
 
-fn origin(key: &str, text: &str) -> Result<Url, ConfigError> {
-    let refuse = || {
-        ConfigError::invalid(
-            key,
-            text,
-            "an origin such as \"https://pds.example.coop\", no path",
-        )
-    };
-    let url = Url::parse(text).map_err(|_syntax| refuse())?;
-    let is_origin = matches!(url.scheme(), "http" | "https")
-        && url.has_host()
-        && url.path() == "/"
-        && url.query().is_none()
-        && url.fragment().is_none()
-        && url.username().is_empty();
-    if is_origin { Ok(url) } else { Err(refuse()) }
-}
-
-fn origin_text(key: &str, text: &str) -> Result<String, ConfigError> {
-    Ok(origin(key, text)?.as_str().trim_end_matches('/').to_owned())
-}
-
 fn did(key: &str, text: &str) -> Result<Did, ConfigError> {
     text.parse().map_err(|_syntax| {
         ConfigError::invalid(key, text, "a DID such as \"did:web:pds.example.coop\"")
@@ -286,7 +254,7 @@ fn did(key: &str, text: &str) -> Result<Did, ConfigError> {
 fn service(key: &str, raw: RawService) -> Result<Service, ConfigError> {
     Ok(Service {
         did: did(&format!("{key}.did"), &raw.did)?,
-        url: origin_text(&format!("{key}.url"), &raw.url)?,
+        url: origin(&format!("{key}.url"), &raw.url)?,
     })
 }
 
@@ -320,16 +288,4 @@ fn handle_domain(text: String) -> Result<String, ConfigError> {
             "domains with a leading dot, such as \".example.coop\"",
         ))
     }
-}
-
-fn within<T: PartialOrd + std::fmt::Display>(
-    key: &str,
-    value: T,
-    range: std::ops::RangeInclusive<T>,
-) -> Result<T, ConfigError> {
-    if range.contains(&value) {
-        return Ok(value);
-    }
-    let allowed = format!("{} to {}", range.start(), range.end());
-    Err(ConfigError::invalid(key, value.to_string(), allowed))
 }

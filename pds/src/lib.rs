@@ -25,4 +25,5 @@ mod web;
 mod tests;
 
 pub use config::Config;
-pub use start::{Running, StartError, start};
+pub use rochdale_service::start::Running;
+pub use start::{StartError, start};

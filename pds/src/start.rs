@@ -1,6 +1,5 @@
 //! From a configuration to a server that accepts connections.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -14,8 +13,8 @@ use rochdale_resolver::Resolver;
 use rochdale_service::Env;
 use rochdale_service::config::{ConfigError, KeyFileError, read_or_create_key_file};
 use rochdale_service::sqlite::{Database, OpenError, Options};
+use rochdale_service::start::{FolderError, ListenError, Running, listen, make_folder};
 use rochdale_service::xrpc::{self, RateLimits, ServeOptions};
-use tokio::net::TcpListener;
 
 use crate::account::Accounts;
 use crate::account::handle::HandleRules;
@@ -36,36 +35,15 @@ use crate::{api, blob, job, repo, sequencer, web};
 /// Passwords that may wait for a slot.
 const PASSWORDS_WAITING: usize = 64;
 
-/// A server that accepts connections.
-#[derive(Debug, Clone)]
-pub struct Running {
-    /// Its origin, without a slash at the end.
-    pub url: String,
-    /// The address it listens on.
-    pub address: SocketAddr,
-}
-
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}: is another server running there?")]
-    Listen {
-        /// Host and port.
-        address: String,
-        /// What the system said.
-        #[source]
-        cause: std::io::Error,
-    },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// The data folder cannot be used.
-    #[error("cannot use the data folder {folder}")]
-    Folder {
-        /// Which.
-        folder: String,
-        /// What the system said.
-        #[source]
-        cause: std::io::Error,
-    },
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     /// A value that only shows at start is not good.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -91,17 +69,9 @@ pub enum StartError {
 /// # Errors
 /// Says what to do about a port, folder, key file or database that cannot be used.
 pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
-    let address = format!("{}:{}", config.bind, config.port);
-    let listening = TcpListener::bind(&address).await;
-    let listen_error = |cause| StartError::Listen {
-        address: address.clone(),
-        cause,
-    };
-    let listener = listening.map_err(listen_error)?;
-    let local = listener.local_addr().map_err(listen_error)?;
-
+    let (listener, running) = listen(&config.endpoint).await?;
     let limits = RateLimits::new(&config.limits, Arc::clone(&env.clock));
-    let pds = compose(config, &env, local).await?;
+    let pds = compose(config, &env, running.url.clone()).await?;
     job::spawn(&pds);
     let router = router(&pds, limits);
     let serve = xrpc::serve(
@@ -112,10 +82,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     );
     env.shutdown.spawn_critical("pds http", serve);
     tracing::info!(url = pds.url, did = %pds.did, "PDS is ready");
-    Ok(Running {
-        url: pds.url.clone(),
-        address: local,
-    })
+    Ok(running)
 }
 
 fn router(pds: &Pds, limits: RateLimits) -> Router {
@@ -145,11 +112,7 @@ struct Names {
     handle_domains: Vec<String>,
 }
 
-fn names(config: &Config, local: SocketAddr) -> Result<Names, ConfigError> {
-    let url = match &config.public_url {
-        Some(url) => url.as_str().trim_end_matches('/').to_owned(),
-        None => format!("http://localhost:{}", local.port()),
-    };
+fn names(config: &Config, url: String) -> Result<Names, ConfigError> {
     let host = url
         .split_once("://")
         .map_or(url.as_str(), |(_scheme, host)| host)
@@ -178,22 +141,14 @@ fn names(config: &Config, local: SocketAddr) -> Result<Names, ConfigError> {
     })
 }
 
-fn folder_error(config: &Config, cause: std::io::Error) -> StartError {
-    StartError::Folder {
-        folder: config.data_dir.display().to_string(),
-        cause,
-    }
-}
-
-async fn compose(config: Config, env: &Env, local: SocketAddr) -> Result<Pds, StartError> {
-    let made = tokio::fs::create_dir_all(&config.data_dir).await;
-    made.map_err(|cause| folder_error(&config, cause))?;
+async fn compose(config: Config, env: &Env, url: String) -> Result<Pds, StartError> {
+    make_folder(&config.data_dir)?;
     let Names {
         url,
         host,
         did,
         handle_domains,
-    } = names(&config, local)?;
+    } = names(&config, url)?;
     let keys = Arc::new(Keyring::open(&config.key_dir)?);
     let token_secret = read_or_create_key_file(&config.key_dir.join("pds-session.key"))?;
     let options = Options {

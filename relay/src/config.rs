@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rochdale_service::config::{ConfigError, Secret};
+use rochdale_service::config::{ConfigError, Endpoint, Secret, within};
 use rochdale_service::xrpc::LimitsConfig;
 use serde::Deserialize;
 
@@ -99,12 +99,8 @@ pub struct Shared {
 /// What the relay runs with.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Address to listen on.
-    pub bind: String,
-    /// Port to listen on; 0 picks a free one.
-    pub port: u16,
-    /// Origin as configured; `None` means `http://localhost:` and the port that was bound.
-    pub public_url: Option<String>,
+    /// Where it listens, and its origin.
+    pub endpoint: Endpoint,
     /// Folder of the database and the log.
     pub data_dir: PathBuf,
     /// Password of user `admin`; `None` closes the admin methods.
@@ -165,9 +161,7 @@ impl Config {
             ..LogOptions::default()
         };
         Ok(Self {
-            bind: raw.bind,
-            port: raw.port,
-            public_url: raw.public_url.as_deref().map(public_url).transpose()?,
+            endpoint: Endpoint::validate("relay", &raw.bind, raw.port, raw.public_url.as_deref())?,
             data_dir: raw.data_dir,
             admin_password: raw
                 .admin_password
@@ -210,44 +204,12 @@ impl Config {
     }
 }
 
-fn within(
-    key: &str,
-    value: u64,
-    allowed: std::ops::RangeInclusive<u64>,
-) -> Result<u64, ConfigError> {
-    if allowed.contains(&value) {
-        return Ok(value);
-    }
-    let range = format!("a number from {} to {}", allowed.start(), allowed.end());
-    Err(ConfigError::invalid(key, value.to_string(), range))
-}
-
 fn mebibytes(key: &str, value: u64, least: u64) -> Result<usize, ConfigError> {
     Ok(size(within(key, value, least..=1 << 20)? << 20))
 }
 
 fn size(value: u64) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX)
-}
-
-fn public_url(text: &str) -> Result<String, ConfigError> {
-    let refuse = || {
-        ConfigError::invalid(
-            "relay.public_url",
-            text,
-            "an origin such as \"https://relay.example.coop\", no path",
-        )
-    };
-    let url = url::Url::parse(text).map_err(|_| refuse())?;
-    let is_origin = matches!(url.scheme(), "http" | "https")
-        && url.has_host()
-        && url.path() == "/"
-        && url.query().is_none();
-    if is_origin {
-        Ok(url.as_str().trim_end_matches('/').to_owned())
-    } else {
-        Err(refuse())
-    }
 }
 
 fn trusted(pattern: String) -> Result<String, ConfigError> {

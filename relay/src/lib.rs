@@ -16,7 +16,8 @@ pub mod verify;
 mod web;
 
 pub use config::{Config, Shared};
-pub use start::{Running, StartError, start};
+pub use rochdale_service::start::Running;
+pub use start::{StartError, start};
 
 #[cfg(test)]
 #[path = "../tests/support/repo.rs"]

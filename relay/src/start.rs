@@ -1,6 +1,5 @@
 //! From a configuration to a relay that accepts connections, and back to nothing in order.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
@@ -13,9 +12,9 @@ use rochdale_resolver::Resolver;
 use rochdale_service::Env;
 use rochdale_service::shutdown::Shutdown;
 use rochdale_service::sqlite::OpenError;
+use rochdale_service::start::{FolderError, ListenError, Running, listen, make_folder};
 use rochdale_service::stream::{Frame, Options, Stream, XrpcV0};
 use rochdale_service::xrpc::{self, RateLimits, ServeOptions};
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use crate::app::Relay;
@@ -34,36 +33,15 @@ const TRIM_EVERY: Duration = Duration::from_secs(60);
 /// Said of every answer; by this word relays know each other.
 const SERVER_NAME: &str = concat!("rochdale/", env!("CARGO_PKG_VERSION"), " (atproto-relay)");
 
-/// A relay that accepts connections.
-#[derive(Debug, Clone)]
-pub struct Running {
-    /// Its origin, without a slash at the end.
-    pub url: String,
-    /// The address it listens on.
-    pub address: SocketAddr,
-}
-
 /// Why the relay did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}: is another server running there?")]
-    Listen {
-        /// Host and port.
-        address: String,
-        /// What the system said.
-        #[source]
-        cause: std::io::Error,
-    },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// The data folder cannot be used.
-    #[error("cannot use the data folder {folder}")]
-    Folder {
-        /// Which.
-        folder: String,
-        /// What the system said.
-        #[source]
-        cause: std::io::Error,
-    },
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     /// A thread cannot be started.
     #[error("cannot start a thread")]
     Thread(#[source] std::io::Error),
@@ -89,20 +67,9 @@ pub enum StartError {
 /// # Errors
 /// Says what to do about a port, folder or database that cannot be used.
 pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
-    let address = format!("{}:{}", config.bind, config.port);
-    let listen_error = |cause| StartError::Listen {
-        address: address.clone(),
-        cause,
-    };
-    let listener = TcpListener::bind(&address).await.map_err(listen_error)?;
-    let local = listener.local_addr().map_err(listen_error)?;
-    let url = config
-        .public_url
-        .clone()
-        .unwrap_or_else(|| format!("http://localhost:{}", local.port()));
-
+    let (listener, running) = listen(&config.endpoint).await?;
     let memory = Memory::open(&config, &env).await?;
-    let (relay, output) = compose(&config, &env, &memory, url).await?;
+    let (relay, output) = compose(&config, &env, &memory, running.url.clone()).await?;
     relay.resume_in_background(&env.shutdown);
     let limits = RateLimits::new(&config.shared.limits, Arc::clone(&env.clock));
     let serve = xrpc::serve(
@@ -129,10 +96,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         relay.subscriber.adopt(host).await?;
     }
     tracing::info!(url = relay.url, "relay is ready");
-    Ok(Running {
-        url: relay.url.clone(),
-        address: local,
-    })
+    Ok(running)
 }
 
 fn router(relay: &Arc<Relay>, limits: RateLimits) -> Router {
@@ -161,11 +125,7 @@ struct Memory {
 
 impl Memory {
     async fn open(config: &Config, env: &Env) -> Result<Self, StartError> {
-        let folder_error = |cause| StartError::Folder {
-            folder: config.data_dir.display().to_string(),
-            cause,
-        };
-        std::fs::create_dir_all(&config.data_dir).map_err(folder_error)?;
+        make_folder(&config.data_dir)?;
         let store = Store::open(&config.data_dir.join("relay.sqlite"))?;
         let hidden = Arc::new(Hidden::default());
         let log = Log::open(

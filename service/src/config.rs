@@ -3,10 +3,14 @@
 //! The raw stage is the file with what the environment and flags say instead ([`load()`]); the second
 //! is each service's. Secrets never show, and an error says what to write instead.
 
+mod check;
+mod endpoint;
 mod key_file;
 mod load;
 mod secret;
 
+pub use check::{origin, within};
+pub use endpoint::Endpoint;
 pub use key_file::{KeyFileError, read_or_create_key_file, read_or_create_password_file};
 pub use load::{Setting, Sources, load};
 pub use secret::Secret;

@@ -9,6 +9,7 @@ pub mod config;
 pub mod outbound;
 pub mod shutdown;
 pub mod sqlite;
+pub mod start;
 pub mod stream;
 pub mod telemetry;
 pub mod xrpc;

@@ -19,10 +19,9 @@
 
 use std::time::Duration;
 
-use rochdale_service::config::{ConfigError, Secret};
+use rochdale_service::config::{ConfigError, Secret, origin, within};
 use serde::Deserialize;
 
-use super::{origin_text, within};
 use crate::store::blob::admit::Quota;
 
 /// Largest `limit_bytes`.
@@ -159,7 +158,7 @@ impl BlobConfig {
 fn s3(raw: RawS3) -> Result<S3, ConfigError> {
     let secret = raw.secret_access_key.filter(|key| !key.expose().is_empty());
     Ok(S3 {
-        endpoint: origin_text("pds.blobs.s3.endpoint", &raw.endpoint)?,
+        endpoint: origin("pds.blobs.s3.endpoint", &raw.endpoint)?,
         bucket: name("pds.blobs.s3.bucket", raw.bucket)?,
         region: name("pds.blobs.s3.region", raw.region)?,
         prefix: prefix(raw.prefix)?,
