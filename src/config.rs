@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use rochdale_resolver::{Config as ResolverConfig, LocalSuffix};
-use rochdale_service::config::{ConfigError, Secret, Sources, load, read_or_create_password_file};
+use rochdale_service::config::{
+    ConfigError, Secret, Sources, load, origin, read_or_create_password_file,
+};
 use rochdale_service::xrpc::LimitsConfig;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -100,7 +102,8 @@ impl Raw {
     /// # Errors
     /// A suffix without its dot, or an address that is no origin.
     pub(crate) fn resolver(&self) -> Result<ResolverConfig, ConfigError> {
-        let mut config = ResolverConfig::new(self.resolver.plc_url.trim_end_matches('/'));
+        let plc_url = origin("resolver.plc_url", &self.resolver.plc_url)?;
+        let mut config = ResolverConfig::new(plc_url);
         config.dev = self.telemetry.dev;
         config.nameservers.clone_from(&self.resolver.nameservers);
         config.cache_bytes = self.resolver.cache_mib.clamp(1, 1 << 20) << 20;
@@ -111,7 +114,7 @@ impl Raw {
             }
             config.local.push(LocalSuffix {
                 suffix: suffix.to_ascii_lowercase(),
-                base_url: base_url.trim_end_matches('/').to_owned(),
+                base_url: origin("resolver.local", base_url)?,
             });
         }
         Ok(config)

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
 use rochdale_protocol::data::{Cid, Codec};
-use rochdale_service::sqlite::{Database, Migration, OpenError, Options, ReadError};
+use rochdale_service::sqlite::{Database, Migration, OpenError, Options, ReadError, WriteError};
 
 use crate::directory::DidKey;
 
@@ -65,6 +65,9 @@ pub(crate) enum StoreError {
     /// Too much is waiting, or the store is closing: asking again later may help.
     #[error("the directory's database is busy: {0}")]
     Busy(&'static str),
+    /// No space left: reads go on.
+    #[error("the directory has no space left on its disk; nothing was written")]
+    DiskFull,
     /// SQLite failed.
     #[error("the directory's database failed: {0}")]
     Database(#[from] rusqlite::Error),
@@ -94,6 +97,18 @@ impl Store {
     pub(crate) async fn close(&self) {
         self.database.close().await;
     }
+}
+
+fn write_error<E: From<StoreError>>(error: WriteError<E>) -> E {
+    let failed = match error {
+        WriteError::Value(error) => return error,
+        WriteError::Busy => StoreError::Busy("too many writes are waiting"),
+        WriteError::Closed => StoreError::Busy("it is closing"),
+        WriteError::DiskFull => StoreError::DiskFull,
+        WriteError::Panicked => StoreError::Storage("the write panicked".into()),
+        WriteError::Storage(cause) => StoreError::Storage(cause),
+    };
+    failed.into()
 }
 
 fn read_error(error: ReadError<StoreError>) -> StoreError {

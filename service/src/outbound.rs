@@ -149,6 +149,7 @@ pub enum OutboundError {
 pub struct Outbound {
     guarded: reqwest::Client,
     trusted: reqwest::Client,
+    dns: guard::GuardedDns,
     dev: bool,
     user_agent: String,
     tls: std::sync::Arc<rustls::ClientConfig>,
@@ -160,6 +161,11 @@ impl Outbound {
     /// # Errors
     /// When the TLS library cannot be set up.
     pub fn new(policy: Policy) -> Result<Self, OutboundSetupError> {
+        let dns = guard::GuardedDns::system(policy.dev);
+        Self::with_dns(policy, dns)
+    }
+
+    fn with_dns(policy: Policy, dns: guard::GuardedDns) -> Result<Self, OutboundSetupError> {
         let tls = tls()?;
         let build = |https_only: bool| {
             reqwest::Client::builder()
@@ -172,13 +178,13 @@ impl Outbound {
                 .pool_max_idle_per_host(IDLE_CONNECTIONS)
                 .tcp_nodelay(true)
         };
-        let guard = guard::GuardedDns { dev: policy.dev };
         Ok(Self {
             guarded: build(!policy.dev)
-                .dns_resolver(guard)
+                .dns_resolver(dns.clone())
                 .build()
                 .map_err(setup)?,
             trusted: build(false).build().map_err(setup)?,
+            dns,
             dev: policy.dev,
             user_agent: policy.user_agent,
             tls: std::sync::Arc::new(tls),

@@ -11,6 +11,7 @@
 mod bad_input;
 mod blob;
 mod crash;
+mod disk;
 mod hangup;
 mod house;
 mod path;

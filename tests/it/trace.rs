@@ -1,10 +1,9 @@
 //! Durability by a system-call trace: between a write's request and its answer an `fdatasync`
 //! has ended.
 
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use rochdale_testing::{Member, Stack};
+use rochdale_testing::{Member, Stack, Strace};
 
 use crate::BINARY;
 
@@ -51,53 +50,30 @@ fn every_answer_has_a_sync_since_its_request(calls: &[Call]) -> usize {
     answers
 }
 
-struct Trace {
-    child: std::process::Child,
-    file: tempfile::NamedTempFile,
+/// Between the last answer and the end of the trace: its write call ends a little later.
+const LAST_CALLS: Duration = Duration::from_millis(300);
+
+fn trace(stack: &Stack) -> Strace {
+    Strace::record(
+        stack,
+        "fdatasync,fsync,read,recvfrom,write,writev,sendto,sendmsg",
+    )
 }
 
-impl Trace {
-    async fn attach(pid: u32) -> Self {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let child = Command::new("strace")
-            .args([
-                "-f",
-                "-s",
-                "160",
-                "-e",
-                "trace=fdatasync,fsync,read,recvfrom,write,writev,sendto,sendmsg",
-            ])
-            .arg("-o")
-            .arg(file.path())
-            .args(["-p", &pid.to_string()])
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("strace is installed");
-        tokio::time::sleep(Duration::from_millis(700)).await;
-        Self { child, file }
-    }
-
-    async fn finish(mut self) -> String {
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        Command::new("kill")
-            .arg(self.child.id().to_string())
-            .status()
-            .unwrap();
-        self.child.wait().unwrap();
-        std::fs::read_to_string(self.file.path()).unwrap()
-    }
+async fn finish(trace: Strace) -> String {
+    tokio::time::sleep(LAST_CALLS).await;
+    trace.finish()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_record_is_synced_before_it_is_acknowledged() {
     let stack = Stack::start(BINARY);
     let ada = stack.member("ada").await;
-    let trace = Trace::attach(stack.pid()).await;
+    let trace = trace(&stack);
     for n in 0..20 {
         ada.posts(&format!("durable {n}")).await;
     }
-    let trace = trace.finish().await;
+    let trace = finish(trace).await;
     let answers = every_answer_has_a_sync_since_its_request(&calls(
         &trace,
         "POST /xrpc/com.atproto.repo.createRecord",
@@ -108,11 +84,11 @@ async fn a_record_is_synced_before_it_is_acknowledged() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_identity_operation_is_synced_before_it_is_acknowledged() {
     let stack = Stack::start(BINARY);
-    let trace = Trace::attach(stack.pid()).await;
+    let trace = trace(&stack);
     for name in ["ada", "bob", "cyd"] {
         stack.member(name).await;
     }
-    let trace = trace.finish().await;
+    let trace = finish(trace).await;
     let answers = every_answer_has_a_sync_since_its_request(&calls(&trace, "POST /did"));
     assert_eq!(answers, 3, "the trace shows each operation");
 }
@@ -122,12 +98,12 @@ async fn the_relay_syncs_an_event_before_it_sends_it_on() {
     let stack = Stack::start(BINARY);
     let ada: Member = stack.member("ada").await;
     let mut reader = rochdale_testing::Firehose::live(&stack.relay).await;
-    let trace = Trace::attach(stack.pid()).await;
+    let trace = trace(&stack);
     for n in 0..10 {
         ada.posts(&format!("relayed {n}")).await;
         reader.next_commit_of(&ada.did).await;
     }
-    let trace = trace.finish().await;
+    let trace = finish(trace).await;
     // Each post costs one sync of the PDS and one of the relay's log before the reader sees it.
     let syncs = calls(&trace, "POST /xrpc/com.atproto.repo.createRecord")
         .iter()

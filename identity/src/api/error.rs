@@ -82,7 +82,7 @@ fn refusal_status(refusal: &Refusal) -> StatusCode {
 
 fn store_status(error: &StoreError) -> StatusCode {
     match error {
-        StoreError::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
+        StoreError::Busy(_) | StoreError::DiskFull => StatusCode::SERVICE_UNAVAILABLE,
         StoreError::Database(_) | StoreError::Storage(_) | StoreError::Corrupt(_) => {
             StatusCode::INTERNAL_SERVER_ERROR
         }
@@ -99,7 +99,6 @@ impl IntoResponse for ApiError {
         let status = self.status();
         let message = match status {
             StatusCode::INTERNAL_SERVER_ERROR => "Internal Server Error".to_owned(),
-            StatusCode::SERVICE_UNAVAILABLE => "Service Unavailable".to_owned(),
             _ => self.to_string(),
         };
         let mut response = (status, axum::Json(Body { message: &message })).into_response();

@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use rochdale_protocol::data::Cid;
 use rochdale_service::clock::SharedClock;
-use rochdale_service::sqlite::{Transaction, WriteError};
+use rochdale_service::sqlite::Transaction;
 use rusqlite::{OptionalExtension as _, params};
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, write_error};
 use crate::directory::DidKey;
 
 /// Operations that may share a millisecond, so that an export by time has a bounded page.
@@ -77,34 +77,14 @@ impl Store {
             let now_ms = i64::try_from(clock.now_ms()).unwrap_or(i64::MAX);
             apply(transaction, &append, now_ms, &open_ms)
         };
-        self.database
-            .write_then(apply, then)
-            .await
-            .map_err(|error| match error {
-                WriteError::Value(error) => error,
-                WriteError::Busy => StoreError::Busy("too many writes are waiting").into(),
-                WriteError::Closed => StoreError::Busy("it is closing").into(),
-                WriteError::DiskFull => StoreError::Busy("its disk is full").into(),
-                WriteError::Panicked => StoreError::Storage("the write panicked".into()).into(),
-                WriteError::Storage(cause) => StoreError::Storage(cause).into(),
-            })
+        let appended = self.database.write_then(apply, then).await;
+        appended.map_err(write_error)
     }
 
     /// Returns when every append that was queued before has ended.
     pub(crate) async fn settle(&self) -> Result<(), StoreError> {
         let nothing = |_: &Transaction| Ok::<(), StoreError>(());
-        self.database
-            .write(nothing)
-            .await
-            .map_err(|error| match error {
-                WriteError::Value(error) => error,
-                WriteError::Busy | WriteError::Closed | WriteError::DiskFull => {
-                    StoreError::Busy("too many writes are waiting")
-                }
-                WriteError::Panicked | WriteError::Storage(_) => {
-                    StoreError::Storage(error.to_string())
-                }
-            })
+        self.database.write(nothing).await.map_err(write_error)
     }
 }
 

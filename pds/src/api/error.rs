@@ -60,7 +60,7 @@ impl From<StoreError> for XrpcError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Busy | StoreError::Closed => Self::busy(),
-            StoreError::DiskFull => Self::busy().with_cause(error),
+            StoreError::DiskFull => Self::disk_full().with_cause(error),
             StoreError::Database(_) | StoreError::Failed(_) | StoreError::Corrupt { .. } => {
                 Self::internal(error)
             }

@@ -12,9 +12,8 @@ use crate::verify::Stopping;
 impl From<StoreError> for XrpcError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Busy | StoreError::DiskFull | StoreError::Closed => {
-                Self::busy().with_cause(error)
-            }
+            StoreError::Busy | StoreError::Closed => Self::busy().with_cause(error),
+            StoreError::DiskFull => Self::disk_full().with_cause(error),
             StoreError::Corrupt { .. } | StoreError::Failed(_) => Self::internal(error),
         }
     }

@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream};
 
-use super::guard::{GuardedDns, LookupError};
+use super::guard::LookupError;
 use super::{CONNECT_TIMEOUT, Outbound, OutboundError, host_of};
 
 /// A connected WebSocket.
@@ -67,7 +67,7 @@ impl Outbound {
             let addresses = match target.host() {
                 Some(url::Host::Ipv4(ip)) => vec![(ip, port).into()],
                 Some(url::Host::Ipv6(ip)) => vec![(ip, port).into()],
-                _ => match (GuardedDns { dev: self.dev }).lookup(host, port).await {
+                _ => match self.dns.lookup(host, port).await {
                     Ok(addresses) => addresses,
                     Err(LookupError::NoSuchHost) => {
                         return Err(OutboundError::NoSuchHost {

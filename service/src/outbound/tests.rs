@@ -1,7 +1,12 @@
-use super::*;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
 use axum::Router;
 use axum::response::Redirect;
 use axum::routing::get;
+use parking_lot::Mutex;
+
+use super::*;
 
 fn outbound(dev: bool) -> Outbound {
     Outbound::new(Policy {
@@ -20,6 +25,14 @@ async fn server() -> u16 {
         .route(
             "/slow",
             get(|| async { tokio::time::sleep(Duration::from_secs(30)).await }),
+        )
+        .route(
+            "/closing",
+            get(|| async { ([(http::header::CONNECTION, "close")], "hello") }),
+        )
+        .route(
+            "/elsewhere",
+            get(|| async { Redirect::temporary("http://elsewhere.localhost/") }),
         )
         .route("/once", get(|| async { Redirect::temporary("/") }))
         .route("/loop", get(|| async { Redirect::temporary("/loop") }))
@@ -95,12 +108,12 @@ fn development_adds_loopback_and_nothing_else() {
 
 #[tokio::test]
 async fn a_name_that_resolves_to_loopback_is_refused_outside_development() {
-    let refused = guard::GuardedDns { dev: false }
+    let refused = guard::GuardedDns::system(false)
         .lookup("localhost", 80)
         .await;
     assert_eq!(refused, Err(guard::LookupError::Refused));
     assert!(
-        guard::GuardedDns { dev: true }
+        guard::GuardedDns::system(true)
             .lookup("localhost", 80)
             .await
             .is_ok()
@@ -223,4 +236,97 @@ async fn a_streamed_answer_breaks_off_at_its_limit() {
     );
     let error = outbound.send(request("/slow"), limits).await.unwrap_err();
     assert!(matches!(error, OutboundError::Timeout { .. }), "{error}");
+}
+
+/// A client to which the names resolve one answer after the other; the last one stays.
+fn outbound_with_answers(
+    dev: bool,
+    answers: Vec<Vec<SocketAddr>>,
+) -> (Outbound, Arc<Mutex<Vec<String>>>) {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&asked);
+    let dns = guard::GuardedDns::new(dev, move |host, _port| {
+        let mut log = log.lock();
+        let place = log.len().min(answers.len() - 1);
+        log.push(host);
+        let answer = answers[place].clone();
+        Box::pin(std::future::ready(Ok(answer)))
+    });
+    let policy = Policy {
+        dev,
+        user_agent: "rochdale-test".to_owned(),
+    };
+    (Outbound::with_dns(policy, dns).unwrap(), asked)
+}
+
+/// A service inside, under a private address at which the system would really reach it.
+fn inside() -> (std::net::TcpListener, SocketAddr) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = SocketAddr::from(([0, 0, 0, 0], listener.local_addr().unwrap().port()));
+    drop(std::net::TcpStream::connect(address).expect("the address leads to the service"));
+    let (_own, _from) = listener.accept().unwrap();
+    (listener, address)
+}
+
+#[tokio::test]
+async fn a_name_whose_second_answer_is_private_is_refused_when_it_is_connected_to() {
+    let (inside, private) = inside();
+    let allowed = SocketAddr::from(([127, 0, 0, 1], server().await));
+    let answers = vec![vec![allowed], vec![private]];
+    let (outbound, asked) = outbound_with_answers(true, answers.clone());
+    let limits = Limits {
+        redirects: 1,
+        ..Limits::default()
+    };
+
+    let first = outbound.get("http://rebound.localhost/closing", limits);
+    assert_eq!(&first.await.unwrap().body[..], b"hello");
+    assert_eq!(asked.lock().len(), 1, "what was checked is connected to");
+    for path in ["/", "/closing"] {
+        let url = format!("http://rebound.localhost{path}");
+        let error = outbound.get(&url, limits).await.unwrap_err();
+        assert!(
+            matches!(error, OutboundError::PrivateAddress { .. }),
+            "{error}"
+        );
+    }
+    let error = outbound.connect_ws("ws://rebound.localhost/", 1_000).await;
+    assert!(matches!(error, Err(OutboundError::PrivateAddress { .. })));
+
+    let (outbound, asked) = outbound_with_answers(true, answers);
+    let error = outbound.get("http://rebound.localhost/elsewhere", limits);
+    let error = error.await.unwrap_err();
+    assert!(
+        matches!(error, OutboundError::PrivateAddress { .. }),
+        "{error}"
+    );
+    assert_eq!(*asked.lock(), ["rebound.localhost", "elsewhere.localhost"]);
+    assert!(
+        inside.accept().is_err(),
+        "nobody came to the service inside"
+    );
+}
+
+#[tokio::test]
+async fn of_a_mixed_answer_only_the_allowed_addresses_are_connected_to() {
+    let (inside, private) = inside();
+    let allowed = SocketAddr::from(([127, 0, 0, 1], server().await));
+    let (outbound, _asked) = outbound_with_answers(true, vec![vec![private, allowed, private]]);
+    let answer = outbound.get("http://mixed.localhost/", Limits::default());
+    assert_eq!(&answer.await.unwrap().body[..], b"hello");
+
+    let local = vec![inside.local_addr().unwrap(), private];
+    let (outbound, _asked) = outbound_with_answers(false, vec![local]);
+    for url in ["https://inside.example/", "https://localhost.example/"] {
+        let error = outbound.get(url, Limits::default()).await.unwrap_err();
+        assert!(
+            matches!(error, OutboundError::PrivateAddress { .. }),
+            "{error}"
+        );
+    }
+    assert!(
+        inside.accept().is_err(),
+        "nobody came to the service inside"
+    );
 }

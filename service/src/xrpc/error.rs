@@ -157,6 +157,16 @@ impl XrpcError {
         .with_header(RETRY_AFTER, HeaderValue::from_static("1"))
     }
 
+    /// 503 `NotEnoughResources`: nothing was written, reads go on.
+    pub fn disk_full() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            names::NOT_ENOUGH_RESOURCES,
+            "the server has no space left on its disk; nothing was written",
+        )
+        .with_header(RETRY_AFTER, HeaderValue::from_static("60"))
+    }
+
     /// 504 `UpstreamTimeout`.
     pub fn upstream_timeout(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(
@@ -267,12 +277,9 @@ impl<E: Into<Self>> From<WriteError<E>> for XrpcError {
         match error {
             WriteError::Value(error) => error.into(),
             WriteError::Busy | WriteError::Closed => Self::busy(),
-            WriteError::DiskFull => Self::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                names::NOT_ENOUGH_RESOURCES,
-                "the server has no space left",
-            )
-            .with_cause("no space left on the disk of the database"),
+            WriteError::DiskFull => {
+                Self::disk_full().with_cause("no space left on the disk of the database")
+            }
             WriteError::Panicked => Self::internal("a database write panicked"),
             WriteError::Storage(why) => Self::internal(why),
         }
@@ -314,6 +321,7 @@ mod tests {
     fn busy_and_limited_answers_say_when_to_come_back() {
         for (error, status, seconds) in [
             (XrpcError::busy(), 503, "1"),
+            (XrpcError::disk_full(), 503, "60"),
             (XrpcError::rate_limited(17), 429, "17"),
         ] {
             let response = error.into_response();

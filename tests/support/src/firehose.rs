@@ -181,6 +181,22 @@ impl Firehose {
         }
     }
 
+    /// Every event that still comes before the server ends the stream.
+    pub async fn rest(&mut self) -> Vec<Seen> {
+        let mut rest = Vec::new();
+        let collect = async {
+            while let Some(frame) = self.next_frame().await {
+                if let Frame::Message { seq, event } = frame {
+                    rest.push(Seen::of(seq, &event));
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, collect)
+            .await
+            .expect("the end of the stream in time");
+        rest
+    }
+
     /// Whether the server ends the stream in time.
     pub async fn ends(&mut self) -> bool {
         let rest = async { while self.next_frame().await.is_some() {} };

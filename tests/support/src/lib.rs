@@ -13,9 +13,11 @@
 mod firehose;
 mod member;
 mod stack;
+mod strace;
 mod verify;
 
 pub use firehose::{Firehose, Seen};
 pub use member::{Created, Member, Refused};
 pub use stack::{Options, Stack};
+pub use strace::Strace;
 pub use verify::{signing_key, verify_export};

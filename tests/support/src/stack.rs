@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -135,23 +135,25 @@ impl Stack {
 
     /// Asks the process to stop with SIGTERM and returns its exit code, or panics after 8 s.
     pub async fn stop(&mut self) -> i32 {
-        let mut child = self.child.take().expect("a running stack");
         let status = Command::new("kill")
-            .arg(child.id().to_string())
+            .arg(self.pid().to_string())
             .status()
             .expect("kill runs");
         assert!(status.success(), "SIGTERM is delivered");
+        self.ended().await.code().unwrap_or(-1)
+    }
+
+    /// Waits for the process to end and answers how it did, or panics after 8 s.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("a running stack");
         for _ in 0..160 {
             if let Some(status) = child.try_wait().expect("a status") {
-                return status.code().unwrap_or(-1);
+                return status;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         child.kill().expect("SIGKILL");
-        panic!(
-            "still running 8 s after SIGTERM; the log says:\n{}",
-            self.log()
-        );
+        panic!("still running after 8 s; the log says:\n{}", self.log());
     }
 
     /// Starts the stack again on the same data folder and ports.

@@ -93,7 +93,7 @@ impl From<ImportError> for XrpcError {
             | ImportError::Revision { .. } => invalid(error),
             ImportError::Body(message) => XrpcError::invalid_request(message),
             ImportError::Write(error) => error.into(),
-            ImportError::Disk(_) => XrpcError::internal(error),
+            ImportError::Disk(cause) => disk(cause),
         }
     }
 }
@@ -142,7 +142,7 @@ impl From<BlobError> for XrpcError {
 
 fn disk(cause: std::io::Error) -> XrpcError {
     if cause.kind() == std::io::ErrorKind::StorageFull {
-        return XrpcError::busy().with_cause(cause);
+        return XrpcError::disk_full().with_cause(cause);
     }
     XrpcError::internal(cause)
 }

@@ -63,28 +63,21 @@ pub(super) struct Applied {
 #[derive(Serialize)]
 #[serde(tag = "$type")]
 enum OperationResult {
-    #[serde(
-        rename = "com.atproto.repo.applyWrites#createResult",
-        rename_all = "camelCase"
-    )]
-    Created {
-        uri: String,
-        cid: Cid,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        validation_status: Option<&'static str>,
-    },
-    #[serde(
-        rename = "com.atproto.repo.applyWrites#updateResult",
-        rename_all = "camelCase"
-    )]
-    Updated {
-        uri: String,
-        cid: Cid,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        validation_status: Option<&'static str>,
-    },
+    #[serde(rename = "com.atproto.repo.applyWrites#createResult")]
+    Created(Written),
+    #[serde(rename = "com.atproto.repo.applyWrites#updateResult")]
+    Updated(Written),
     #[serde(rename = "com.atproto.repo.applyWrites#deleteResult")]
     Deleted {},
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Written {
+    uri: String,
+    cid: Cid,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    validation_status: Option<&'static str>,
 }
 
 pub(super) async fn handle(
@@ -142,15 +135,9 @@ impl Operation<'_> {
                     rkey,
                     value,
                 } = self.read()?;
-                let validation_status = validation(validate, &collection)?;
-                let record = NewRecord::parse(&collection, value)?;
                 let path = RecordPath::new(collection, record_key(self.pds, rkey.as_deref())?);
-                let (uri, cid) = (uri(self.did, &path), record.cid);
-                let result = OperationResult::Created {
-                    uri,
-                    cid,
-                    validation_status,
-                };
+                let (record, written) = self.record(&path, value, validate)?;
+                let result = OperationResult::Created(written);
                 Ok((write(path, Intent::Create(record)), result, CREATE_POINTS))
             }
             Some("update") => {
@@ -159,15 +146,9 @@ impl Operation<'_> {
                     rkey,
                     value,
                 } = self.read()?;
-                let validation_status = validation(validate, &collection)?;
-                let record = NewRecord::parse(&collection, value)?;
                 let path = RecordPath::new(collection, rkey);
-                let (uri, cid) = (uri(self.did, &path), record.cid);
-                let result = OperationResult::Updated {
-                    uri,
-                    cid,
-                    validation_status,
-                };
+                let (record, written) = self.record(&path, value, validate)?;
+                let result = OperationResult::Updated(written);
                 Ok((write(path, Intent::Update(record)), result, UPDATE_POINTS))
             }
             Some("delete") => {
@@ -184,6 +165,23 @@ impl Operation<'_> {
                 self.place
             ))),
         }
+    }
+
+    /// What is written at `path`, and what is answered about it.
+    fn record(
+        &self,
+        path: &RecordPath,
+        value: Value,
+        validate: Option<bool>,
+    ) -> Result<(NewRecord, Written), XrpcError> {
+        let validation_status = validation(validate, &path.collection)?;
+        let record = NewRecord::parse(&path.collection, value)?;
+        let written = Written {
+            uri: uri(self.did, path),
+            cid: record.cid,
+            validation_status,
+        };
+        Ok((record, written))
     }
 
     fn read<'t, T: Deserialize<'t>>(&'t self) -> Result<T, XrpcError> {
