@@ -27,7 +27,7 @@ pub(crate) struct Raw {
     /// How names are resolved.
     pub(crate) resolver: Resolver,
     /// Request limits.
-    pub(crate) limits: Limits,
+    pub(crate) limits: LimitsConfig,
     /// Logs and metrics.
     pub(crate) telemetry: Telemetry,
 }
@@ -53,25 +53,6 @@ impl Default for Resolver {
             local: BTreeMap::new(),
             nameservers: Vec::new(),
             cache_mib: 32,
-        }
-    }
-}
-
-/// The `[limits]` table.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Limits {
-    /// Whether requests are counted at all.
-    pub(crate) enabled: bool,
-    /// Requests that carry this key in `x-ratelimit-bypass` are not counted.
-    pub(crate) bypass_key: Option<Secret>,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            bypass_key: None,
         }
     }
 }
@@ -118,15 +99,6 @@ impl Raw {
             });
         }
         Ok(config)
-    }
-
-    /// What the services share about request limits.
-    pub(crate) fn limits(&self) -> LimitsConfig {
-        LimitsConfig {
-            enabled: self.limits.enabled,
-            bypass_key: self.limits.bypass_key.clone(),
-            ..LimitsConfig::default()
-        }
     }
 }
 

@@ -39,7 +39,7 @@ pub(crate) async fn pds(args: Args) -> Result<(), RunError> {
     let (mut raw, env) = prepare(&args).await?;
     let shared = rochdale_pds::config::Shared {
         resolver: raw.resolver()?,
-        limits: raw.limits(),
+        limits: raw.limits.clone(),
     };
     let (password, file) = admin_password(
         raw.pds.admin_password.as_ref(),
@@ -59,8 +59,7 @@ pub(crate) async fn pds(args: Args) -> Result<(), RunError> {
 /// As [`pds`].
 pub(crate) async fn identity(args: Args) -> Result<(), RunError> {
     let (raw, env) = prepare(&args).await?;
-    let limits = raw.limits();
-    let config = rochdale_identity::config::Config::validate(raw.identity, limits)?;
+    let config = rochdale_identity::config::Config::validate(raw.identity, raw.limits)?;
     rochdale_identity::start(config, env.clone()).await?;
     until_stopped(&env.shutdown).await
 }
@@ -73,7 +72,7 @@ pub(crate) async fn relay(args: Args) -> Result<(), RunError> {
     let (mut raw, env) = prepare(&args).await?;
     let shared = rochdale_relay::config::Shared {
         resolver: raw.resolver()?,
-        limits: raw.limits(),
+        limits: raw.limits.clone(),
         dev: raw.telemetry.dev,
     };
     let (password, file) = admin_password(

@@ -143,7 +143,7 @@ pub(crate) async fn run(args: Args) -> Result<(), RunError> {
     let mut raw = configuration(&args)?;
     let env = environment(&raw.telemetry).await?;
 
-    let (resolver, limits) = (raw.resolver()?, raw.limits());
+    let (resolver, limits) = (raw.resolver()?, raw.limits.clone());
     let configured = raw.pds.admin_password.as_ref();
     let (password, _file) = admin_password(configured, &raw.pds.data_dir, "admin.password")?;
     raw.pds.admin_password = Some(password.clone());

@@ -11,6 +11,7 @@ mod guard;
 mod proxy;
 mod socket;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -19,7 +20,6 @@ use http::header::{ACCEPT, HOST, LOCATION};
 use url::Url;
 
 pub use address::refusal;
-pub use guard::{AddressRefused, NoSuchHost};
 pub use proxy::StreamLimits;
 pub use socket::Socket;
 
@@ -152,7 +152,7 @@ pub struct Outbound {
     dns: guard::GuardedDns,
     dev: bool,
     user_agent: String,
-    tls: std::sync::Arc<rustls::ClientConfig>,
+    tls: Arc<rustls::ClientConfig>,
 }
 
 impl Outbound {
@@ -187,7 +187,7 @@ impl Outbound {
             dns,
             dev: policy.dev,
             user_agent: policy.user_agent,
-            tls: std::sync::Arc::new(tls),
+            tls: Arc::new(tls),
         })
     }
 
@@ -345,7 +345,7 @@ fn tls() -> Result<rustls::ClientConfig, OutboundSetupError> {
         .iter()
         .cloned()
         .collect::<rustls::RootCertStore>();
-    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(provider);
     let builder = builder
         .with_safe_default_protocol_versions()
@@ -406,11 +406,8 @@ pub(crate) fn fault(host: &str, error: &reqwest::Error) -> OutboundError {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     let mut innermost = String::new();
     while let Some(error) = cause {
-        if error.is::<AddressRefused>() {
-            return OutboundError::PrivateAddress { host };
-        }
-        if error.is::<NoSuchHost>() {
-            return OutboundError::NoSuchHost { host };
+        if let Some(error) = error.downcast_ref::<guard::LookupError>() {
+            return error.at(host);
         }
         innermost = error.to_string();
         cause = error.source();

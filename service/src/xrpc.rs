@@ -13,15 +13,14 @@ mod limit;
 mod method;
 mod query;
 mod request;
-mod rest;
 mod router;
 mod serve;
+mod unread;
 
 #[cfg(test)]
 mod tests;
 
 pub use body::RawBody;
-pub use cors::add_cors;
 pub use error::{Failure, XrpcError};
 pub use input::{Input, NoInput, Output};
 pub use limit::{Budget, Charges, LimitsConfig, RateLimits};

@@ -8,17 +8,28 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use super::refusal;
+use super::{OutboundError, refusal};
 
-/// Every address of a name is private.
-#[derive(Debug, thiserror::Error)]
-#[error("no public address")]
-pub struct AddressRefused;
+/// Why a name gives no address to connect to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum LookupError {
+    /// It has none.
+    #[error("no such host")]
+    NoSuchHost,
+    /// It has private ones only.
+    #[error("no public address")]
+    PrivateAddress,
+}
 
-/// A name has no address.
-#[derive(Debug, thiserror::Error)]
-#[error("no such host")]
-pub struct NoSuchHost;
+impl LookupError {
+    /// What it means for a request to `host`.
+    pub(super) fn at(self, host: String) -> OutboundError {
+        match self {
+            Self::NoSuchHost => OutboundError::NoSuchHost { host },
+            Self::PrivateAddress => OutboundError::PrivateAddress { host },
+        }
+    }
+}
 
 /// Finds the addresses of a name; the port is passed through.
 type Lookup = dyn Fn(String, u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync;
@@ -79,7 +90,7 @@ impl GuardedDns {
             .filter(|at| self.allows(host, at))
             .collect();
         if allowed.is_empty() {
-            Err(LookupError::Refused)
+            Err(LookupError::PrivateAddress)
         } else {
             Ok(allowed)
         }
@@ -93,21 +104,12 @@ impl GuardedDns {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum LookupError {
-    NoSuchHost,
-    Refused,
-}
-
 impl Resolve for GuardedDns {
     fn resolve(&self, name: Name) -> Resolving {
         let guard = self.clone();
         Box::pin(async move {
-            match guard.lookup(name.as_str(), 0).await {
-                Ok(allowed) => Ok(Box::new(allowed.into_iter()) as Addrs),
-                Err(LookupError::NoSuchHost) => Err(NoSuchHost.into()),
-                Err(LookupError::Refused) => Err(AddressRefused.into()),
-            }
+            let allowed = guard.lookup(name.as_str(), 0).await?;
+            Ok(Box::new(allowed.into_iter()) as Addrs)
         })
     }
 }

@@ -10,7 +10,6 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream};
 
-use super::guard::LookupError;
 use super::{CONNECT_TIMEOUT, Outbound, OutboundError, host_of};
 
 /// A connected WebSocket.
@@ -67,19 +66,11 @@ impl Outbound {
             let addresses = match target.host() {
                 Some(url::Host::Ipv4(ip)) => vec![(ip, port).into()],
                 Some(url::Host::Ipv6(ip)) => vec![(ip, port).into()],
-                _ => match self.dns.lookup(host, port).await {
-                    Ok(addresses) => addresses,
-                    Err(LookupError::NoSuchHost) => {
-                        return Err(OutboundError::NoSuchHost {
-                            host: host.to_owned(),
-                        });
-                    }
-                    Err(LookupError::Refused) => {
-                        return Err(OutboundError::PrivateAddress {
-                            host: host.to_owned(),
-                        });
-                    }
-                },
+                _ => self
+                    .dns
+                    .lookup(host, port)
+                    .await
+                    .map_err(|error| error.at(host.to_owned()))?,
             };
             let connected = TcpStream::connect(addresses.as_slice()).await;
             connected

@@ -1,5 +1,4 @@
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use axum::Router;
 use axum::response::Redirect;
@@ -111,7 +110,7 @@ async fn a_name_that_resolves_to_loopback_is_refused_outside_development() {
     let refused = guard::GuardedDns::system(false)
         .lookup("localhost", 80)
         .await;
-    assert_eq!(refused, Err(guard::LookupError::Refused));
+    assert_eq!(refused, Err(guard::LookupError::PrivateAddress));
     assert!(
         guard::GuardedDns::system(true)
             .lookup("localhost", 80)

@@ -131,6 +131,31 @@ pub enum ReadError<E> {
     Storage(rusqlite::Error),
 }
 
+/// Why something was not queued.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Refused {
+    Busy,
+    Closed,
+}
+
+impl<E> From<Refused> for WriteError<E> {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Busy => Self::Busy,
+            Refused::Closed => Self::Closed,
+        }
+    }
+}
+
+impl<E> From<Refused> for ReadError<E> {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Busy => Self::Busy,
+            Refused::Closed => Self::Closed,
+        }
+    }
+}
+
 /// The SQLite error code somewhere in an error's chain of causes.
 pub(super) fn code_of(error: &(dyn std::error::Error + 'static)) -> Option<ErrorCode> {
     let mut next = Some(error);

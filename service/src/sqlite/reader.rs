@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use rusqlite::{Connection, ErrorCode, InterruptHandle};
 use tokio::sync::oneshot;
 
 use super::Options;
-use super::error::{ReadError, code_of};
+use super::error::{ReadError, Refused, code_of};
 
 type Job = Box<dyn FnOnce(&Connection) + Send>;
 
@@ -33,7 +34,7 @@ pub(super) struct Pool {
     filled: Condvar,
     limit: usize,
     read_limit: Duration,
-    watches: Mutex<Vec<std::sync::Arc<Watch>>>,
+    watches: Mutex<Vec<Arc<Watch>>>,
     points: Vec<Mutex<Connection>>,
     next_point: AtomicUsize,
 }
@@ -75,21 +76,20 @@ impl Pool {
                 let _gone = reply.send(snapshot(connection, read));
             }
         });
-        let refused = self.enqueue(job).err();
+        let queued = self.enqueue(job);
         async move {
-            match refused {
-                Some(closed) if closed => Err(ReadError::Closed),
-                Some(_) => Err(ReadError::Busy),
-                None => answer.await.unwrap_or(Err(ReadError::Closed)),
-            }
+            queued?;
+            answer.await.unwrap_or(Err(ReadError::Closed))
         }
     }
 
-    /// Queues a read; the error tells whether the pool is closed (or else full).
-    fn enqueue(&self, job: Job) -> Result<(), bool> {
+    fn enqueue(&self, job: Job) -> Result<(), Refused> {
         let mut jobs = self.jobs.lock();
-        if jobs.closed || jobs.waiting.len() >= self.limit {
-            return Err(jobs.closed);
+        if jobs.closed {
+            return Err(Refused::Closed);
+        }
+        if jobs.waiting.len() >= self.limit {
+            return Err(Refused::Busy);
         }
         jobs.waiting.push_back(job);
         drop(jobs);
@@ -121,11 +121,11 @@ impl Pool {
 
     /// A reader thread's life.
     pub(super) fn run(&self, connection: &Connection) {
-        let watch = std::sync::Arc::new(Watch {
+        let watch = Arc::new(Watch {
             since: Mutex::new(None),
             interrupt: connection.get_interrupt_handle(),
         });
-        self.watches.lock().push(std::sync::Arc::clone(&watch));
+        self.watches.lock().push(Arc::clone(&watch));
         while let Some(job) = self.next() {
             *watch.since.lock() = Some(Instant::now());
             job(connection);

@@ -14,7 +14,7 @@ use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
 
 use super::checkpoint::Keeper;
-use super::error::{WriteError, code_of};
+use super::error::{Refused, WriteError, code_of};
 use super::{Options, Stats};
 
 /// Most values in one commit.
@@ -221,13 +221,10 @@ impl Queue {
             result: None,
             reply,
         });
-        let refused = self.enqueue(lane, job).err();
+        let queued = self.enqueue(lane, job);
         async move {
-            match refused {
-                Some(Refused::Busy) => Err(WriteError::Busy),
-                Some(Refused::Closed) => Err(WriteError::Closed),
-                None => answer.await.unwrap_or(Err(WriteError::Closed)),
-            }
+            queued?;
+            answer.await.unwrap_or(Err(WriteError::Closed))
         }
     }
 
@@ -293,12 +290,6 @@ impl Queue {
             None
         }
     }
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Refused {
-    Busy,
-    Closed,
 }
 
 struct Batch {

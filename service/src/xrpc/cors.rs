@@ -15,7 +15,7 @@ const EXPOSED: HeaderValue = HeaderValue::from_static(
 );
 
 /// Lets a page of any origin read an answer.
-pub fn add_cors(headers: &mut HeaderMap) {
+pub(super) fn add_cors(headers: &mut HeaderMap) {
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
 }

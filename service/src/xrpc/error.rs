@@ -72,16 +72,6 @@ impl XrpcError {
         .with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
     }
 
-    /// 401 `AuthMissing`: no credentials were sent.
-    pub fn auth_missing() -> Self {
-        Self::new(
-            StatusCode::UNAUTHORIZED,
-            names::AUTH_MISSING,
-            "authentication required",
-        )
-        .with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
-    }
-
     /// 403 `Forbidden`.
     pub fn forbidden(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::FORBIDDEN, names::FORBIDDEN, message)
@@ -183,13 +173,6 @@ impl XrpcError {
         cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
         self.0.cause = Some(Arc::from(cause.into()));
-        self
-    }
-
-    /// Sends another status.
-    #[must_use]
-    pub fn with_status(mut self, status: StatusCode) -> Self {
-        self.0.status = status;
         self
     }
 

@@ -22,7 +22,7 @@ const WINDOWS: usize = 200_000;
 const SHARDS: usize = 16;
 const BYPASS: &str = "x-ratelimit-bypass";
 
-/// The `[limits]` section.
+/// The `[limits]` table.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsConfig {

@@ -152,15 +152,8 @@ where
     T: 'static,
     S: Send + 'static,
 {
-    let handler = Arc::new(Typed {
-        handler,
-        arguments: std::marker::PhantomData,
-    });
     Method {
-        nsid: "*",
         kind: None,
-        auth,
-        limits,
-        handler,
+        ..method("*", Kind::Query, auth, limits, handler)
     }
 }

@@ -20,7 +20,7 @@ use super::error::XrpcError;
 use super::limit::RateLimits;
 use super::method::{Kind, Method};
 use super::request::ClientIp;
-use super::rest;
+use super::unread;
 
 /// A router that serves `table` below `/xrpc/`, and everything else there by `fallback`. When two rows
 /// have the same NSID the first counts.
@@ -95,10 +95,10 @@ impl<S: Clone + Send + Sync + 'static> Dispatcher<S> {
             .strip_prefix("/xrpc/")
             .unwrap_or_default();
         let row = self.methods.get(nsid).unwrap_or(&self.fallback);
-        let (request, rest) = rest::hold(request);
+        let (request, unread) = unread::hold(request);
         let mut response = self.answer(&row.method, request, state).await;
-        if let Some(rest) = rest.filter(|_| response.status().is_client_error()) {
-            rest.drain().await;
+        if let Some(unread) = unread.filter(|_| response.status().is_client_error()) {
+            unread.drain().await;
         }
         add_cors(response.headers_mut());
         row.record(response.status(), started);

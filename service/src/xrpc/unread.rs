@@ -1,4 +1,4 @@
-//! The rest of a body that a refusal left unread.
+//! What a refusal left unread of a body.
 //!
 //! A client that is still sending when the connection closes sees a reset instead of the answer that
 //! says why. So after a refusal what it sends is read and thrown away, within a size and a time.
@@ -27,11 +27,11 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A hold on a request's body.
 #[derive(Debug)]
-pub(super) struct Rest(Arc<Mutex<Body>>);
+pub(super) struct Unread(Arc<Mutex<Body>>);
 
 /// The request with a body that can be drained later, and the hold on it. Small bodies, and those
 /// whose client waits to be asked for them, are left alone.
-pub(super) fn hold(request: Request) -> (Request, Option<Rest>) {
+pub(super) fn hold(request: Request) -> (Request, Option<Unread>) {
     let waits = request.headers().contains_key(EXPECT);
     let small = content_length(request.headers()).is_some_and(|length| length <= SMALL_BYTES);
     if waits || small || request.body().is_end_stream() {
@@ -39,14 +39,14 @@ pub(super) fn hold(request: Request) -> (Request, Option<Rest>) {
     }
     let (parts, body) = request.into_parts();
     let shared = Arc::new(Mutex::new(body));
-    let rest = Rest(Arc::clone(&shared));
+    let unread = Unread(Arc::clone(&shared));
     (
         Request::from_parts(parts, Body::new(Held(shared))),
-        Some(rest),
+        Some(unread),
     )
 }
 
-impl Rest {
+impl Unread {
     /// Reads to the end, or as far as the limits allow.
     pub(super) async fn drain(self) {
         let mut body = Held(self.0);
