@@ -1,5 +1,6 @@
 //! The whole `rochdale.toml`: one table per service and those that services share.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +10,6 @@ use rochdale_service::config::{
 };
 use rochdale_service::xrpc::LimitsConfig;
 use serde::Deserialize;
-use std::collections::BTreeMap;
 
 /// Variables that begin so override the file: `ROCHDALE_PDS__PORT` is `pds.port`.
 const PREFIX: &str = "ROCHDALE_";

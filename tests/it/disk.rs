@@ -121,7 +121,14 @@ async fn a_full_disk_refuses_writes_by_name_and_reads_go_on() {
         assert_eq!(ada.records("app.bsky.feed.post").await.len(), 1);
         assert_eq!(verify_export(&stack, &ada).await.len(), 1);
     }
-    no_space(&stack.sign_up("bob").await.unwrap_err());
+    // The directory refuses its part in the same way, and the PDS says whose part it was.
+    let refused = stack.sign_up("bob").await.unwrap_err();
+    assert_eq!(
+        (refused.status, refused.name.as_str()),
+        (502, "UpstreamFailure")
+    );
+    assert!(refused.message.contains("503"), "{}", refused.message);
+    assert!(stack.log().contains("the directory has no space left"));
     let did = stack.get(&stack.identity, &format!("/{}", ada.did)).await;
     assert_eq!(did.unwrap()["id"], ada.did);
 
