@@ -5,12 +5,15 @@
 pub mod actor;
 pub mod admin;
 pub mod error;
+pub mod feed;
 pub mod identity;
+pub mod notification;
 mod paging;
 pub mod repo;
 pub mod server;
 pub mod sync;
 pub mod temp;
+mod view;
 
 use rochdale_service::xrpc::{Limits, Method, fallback};
 
@@ -27,6 +30,8 @@ pub fn table() -> Vec<Method<Pds>> {
         sync::rows(),
         admin::rows(),
         actor::rows(),
+        feed::rows(),
+        notification::rows(),
         temp::rows(),
     ]
     .concat()

@@ -45,8 +45,13 @@ pub struct Raw {
     pub recovery_key: Option<String>,
     /// Where app methods go by default: DID and URL of the AppView.
     pub app_view: Option<RawService>,
+    /// Where images of posts are shown from while the AppView does not know them, with `{preset}`,
+    /// `{did}` and `{cid}`. Default: this server's blobs.
+    pub image_url: Option<String>,
     /// Where reports go: DID and URL.
     pub report_service: Option<RawService>,
+    /// Whose service tokens are good at the moderation methods: DID and URL.
+    pub moderation_service: Option<RawService>,
     /// Operator's mail address, shown to clients.
     pub contact_email: Option<String>,
     /// Page with the privacy policy.
@@ -82,7 +87,9 @@ impl Default for Raw {
             plc_url: "https://plc.directory".to_owned(),
             recovery_key: None,
             app_view: None,
+            image_url: None,
             report_service: None,
+            moderation_service: None,
             contact_email: None,
             privacy_policy_url: None,
             terms_of_service_url: None,
@@ -138,8 +145,12 @@ pub struct Config {
     pub recovery_key: Option<String>,
     /// Default target of app methods.
     pub app_view: Option<Service>,
+    /// Where images are shown from, with `{preset}`, `{did}` and `{cid}`.
+    pub image_url: Option<String>,
     /// Target of reports.
     pub report_service: Option<Service>,
+    /// The moderation service.
+    pub moderation_service: Option<Service>,
     /// What `describeServer` says of the operator.
     pub about: About,
     /// Limits of blobs and where they are kept.
@@ -208,9 +219,14 @@ impl Config {
                 .app_view
                 .map(|raw| service("pds.app_view", raw))
                 .transpose()?,
+            image_url: raw.image_url.map(image_url).transpose()?,
             report_service: raw
                 .report_service
                 .map(|raw| service("pds.report_service", raw))
+                .transpose()?,
+            moderation_service: raw
+                .moderation_service
+                .map(|raw| service("pds.moderation_service", raw))
                 .transpose()?,
             about: About {
                 contact_email: raw.contact_email,
@@ -256,6 +272,19 @@ fn service(key: &str, raw: RawService) -> Result<Service, ConfigError> {
         did: did(&format!("{key}.did"), &raw.did)?,
         url: origin(&format!("{key}.url"), &raw.url)?,
     })
+}
+
+fn image_url(text: String) -> Result<String, ConfigError> {
+    let is_url = text.starts_with("https://") || text.starts_with("http://");
+    if is_url && text.contains("{did}") && text.contains("{cid}") {
+        return Ok(text);
+    }
+    Err(ConfigError::invalid(
+        "pds.image_url",
+        &text,
+        "a URL with {did} and {cid}, and {preset} if sizes differ, such as \
+         \"https://cdn.example/img/{preset}/plain/{did}/{cid}\"",
+    ))
 }
 
 fn recovery_key(text: String) -> Result<String, ConfigError> {

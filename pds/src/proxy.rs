@@ -1,9 +1,14 @@
 //! Calls that another service answers: checked, signed in the member's name, passed on.
 //!
-//! Owns the choice of the service, what may be passed on, and the token. Must not read bodies: they
-//! stream both ways as they are. Follows the XRPC specification, "Service Proxying".
+//! Owns the choice of the service, what may be passed on, the token, and the member's own newest
+//! records in what comes back. Bodies stream both ways as they are, but for the few answers that
+//! [`read_after_write`] changes. Follows the XRPC specification, "Service Proxying".
 
+mod call;
+mod error;
+pub mod feed;
 mod forward;
+pub mod read_after_write;
 mod rules;
 mod target;
 
@@ -11,20 +16,14 @@ use axum::body::Body;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::response::Response;
 use http::request::Parts;
-use http::{Method, StatusCode};
-use rochdale_protocol::crypto::SigningKey;
-use rochdale_protocol::syntax::{Did, Nsid};
-use rochdale_protocol::xrpc::names;
-use rochdale_protocol::xrpc::service_auth::{self, Claims};
-use rochdale_resolver::ResolveError;
-use rochdale_service::clock;
-use rochdale_service::outbound::OutboundError;
+use rochdale_protocol::syntax::Nsid;
 use rochdale_service::xrpc::XrpcError;
 
+pub use call::{Call, mint};
+pub use error::{ProxyError, Refusal};
 pub use rules::{is_privileged, is_protected};
-pub use target::{HeaderFault, ServiceName};
+pub use target::{HeaderFault, ServiceName, push_service};
 
-use crate::api::error::{bad, invalid, resolve_error};
 use crate::app::{App, Pds};
 use crate::auth::extract::AuthError;
 use crate::auth::token::Scope;
@@ -32,141 +31,9 @@ use crate::auth::{AnyMember, Member};
 
 /// Largest body that is passed on, in bytes.
 pub const BODY_BYTES_MAX: u64 = 100 * 1024 * 1024;
-/// How long the token of one call is good for, in seconds.
-const TOKEN_SECONDS: i64 = 60;
 /// Appeals are the one thing that a taken-down account may have passed on.
 const APPEAL: &str = "com.atproto.moderation.createReport";
 const HEADER: &str = "atproto-proxy";
-
-/// Why a call was not passed on.
-#[derive(Debug, thiserror::Error)]
-pub enum ProxyError {
-    /// The header is not `did#service`.
-    #[error(transparent)]
-    Header(#[from] HeaderFault),
-    /// No header, and no default for this method.
-    #[error("No service configured for {0}")]
-    NoService(String),
-    /// The path is no method name.
-    #[error("{0:?} is not a valid method name")]
-    NotAMethod(String),
-    /// The verb is none that XRPC uses.
-    #[error("XRPC requests only supports GET and POST")]
-    Verb,
-    /// A method that is never passed on.
-    #[error("Bad token method: {0} is not passed on to other services")]
-    Protected(String),
-    /// The session may not call it.
-    #[error("Bad token method: {0} takes the main password or a privileged app password")]
-    Privileged(String),
-    /// The service's DID does not resolve.
-    #[error("could not resolve proxy did: {0}")]
-    Unresolvable(#[source] ResolveError),
-    /// The document does not name the service.
-    #[error("could not resolve proxy did service url: {0} has no such service")]
-    NoSuchService(ServiceName),
-    /// The service is too slow.
-    #[error("the service did not answer in time")]
-    Timeout,
-    /// The service cannot be reached or broke off.
-    #[error("the service could not be reached")]
-    Unreachable(#[source] OutboundError),
-}
-
-impl From<ProxyError> for XrpcError {
-    fn from(error: ProxyError) -> Self {
-        match error {
-            ProxyError::Header(_)
-            | ProxyError::NoService(_)
-            | ProxyError::NotAMethod(_)
-            | ProxyError::Verb
-            | ProxyError::NoSuchService(_) => invalid(error),
-            ProxyError::Protected(_) | ProxyError::Privileged(_) => {
-                bad(names::INVALID_TOKEN, error)
-            }
-            ProxyError::Unresolvable(cause) if cause.is_transient() => resolve_error(cause),
-            ProxyError::Unresolvable(_) => invalid(error),
-            ProxyError::Timeout => XrpcError::new(
-                StatusCode::GATEWAY_TIMEOUT,
-                names::UPSTREAM_TIMEOUT,
-                error.to_string(),
-            ),
-            ProxyError::Unreachable(_) => XrpcError::new(
-                StatusCode::BAD_GATEWAY,
-                names::UPSTREAM_FAILURE,
-                error.to_string(),
-            )
-            .with_cause(error),
-        }
-    }
-}
-
-/// The service that the caller named in the `atproto-proxy` header.
-#[derive(Debug, Clone)]
-pub struct Elsewhere {
-    named: Option<ServiceName>,
-    parts: Parts,
-}
-
-impl FromRequestParts<Pds> for Elsewhere {
-    type Rejection = XrpcError;
-
-    async fn from_request_parts(parts: &mut Parts, _pds: &Pds) -> Result<Self, XrpcError> {
-        Ok(Self {
-            named: named_service(parts)?,
-            parts: without_extensions(parts),
-        })
-    }
-}
-
-impl Elsewhere {
-    /// The named service and the request, unless it is the AppView whose methods are answered here.
-    #[must_use]
-    pub fn target(self, pds: &App) -> Option<(ServiceName, Parts)> {
-        let named = self.named?;
-        let is_default = pds
-            .config
-            .app_view
-            .as_ref()
-            .is_some_and(|view| view.did == named.did);
-        (!is_default && named.did != pds.did).then_some((named, self.parts))
-    }
-}
-
-fn without_extensions(parts: &Parts) -> Parts {
-    let mut copy = parts.clone();
-    copy.extensions = http::Extensions::new();
-    copy
-}
-
-fn named_service(parts: &Parts) -> Result<Option<ServiceName>, ProxyError> {
-    let Some(header) = parts.headers.get(HEADER) else {
-        return Ok(None);
-    };
-    let text = header.to_str().map_err(|_not_ascii| HeaderFault::NotText)?;
-    Ok(Some(text.parse()?))
-}
-
-/// A service token: the member `issuer` calls `aud`, for `lxm` alone if it is given.
-#[must_use]
-pub fn mint(
-    key: &SigningKey,
-    issuer: &Did,
-    aud: &str,
-    lxm: Option<&str>,
-    now_s: i64,
-    exp_s: i64,
-) -> String {
-    let claims = Claims {
-        iat: Some(now_s),
-        iss: issuer.to_string(),
-        aud: aud.to_owned(),
-        exp: exp_s,
-        lxm: lxm.map(str::to_owned),
-        jti: Some(data_encoding::HEXLOWER.encode(&clock::random::<16>())),
-    };
-    service_auth::mint(key, &claims)
-}
 
 /// Everything below `/xrpc/` that is not in the route table.
 ///
@@ -185,13 +52,76 @@ pub async fn handle(
     if caller.scope == Scope::TakenDown && nsid.as_str() != APPEAL {
         return Err(AuthError::Scope.into());
     }
-    let named = named_service(&parts)?;
-    let target = match named {
-        Some(named) => named,
-        None => target::default_for(&pds, nsid.as_str())
-            .ok_or_else(|| ProxyError::NoService(nsid.to_string()))?,
+    let target = service_for(&pds, &parts, nsid.as_str())?;
+    let call = Call::new(&pds, &caller, &target, nsid.as_str()).await?;
+    Ok(call.send(parts, body).await?)
+}
+
+/// The service that answers `nsid`: the one that the caller names, or the default one.
+///
+/// # Errors
+/// A header that is no service name, or no default.
+pub fn service_for(pds: &App, parts: &Parts, nsid: &str) -> Result<ServiceName, ProxyError> {
+    match named_service(parts)? {
+        Some(named) => Ok(named),
+        None => target::default_for(&pds.config, nsid)
+            .ok_or_else(|| ProxyError::NoService(nsid.to_owned())),
+    }
+}
+
+fn named_service(parts: &Parts) -> Result<Option<ServiceName>, ProxyError> {
+    let Some(header) = parts.headers.get(HEADER) else {
+        return Ok(None);
     };
-    forward(&pds, &caller, target, nsid.as_str(), parts, body).await
+    let text = header.to_str().map_err(|_not_ascii| HeaderFault::NotText)?;
+    Ok(Some(text.parse()?))
+}
+
+/// The service that the caller named for a method that is answered here otherwise.
+#[derive(Debug, Clone)]
+pub struct Elsewhere {
+    named: Option<ServiceName>,
+    parts: Parts,
+}
+
+impl FromRequestParts<Pds> for Elsewhere {
+    type Rejection = XrpcError;
+
+    async fn from_request_parts(parts: &mut Parts, _pds: &Pds) -> Result<Self, XrpcError> {
+        let mut copy = parts.clone();
+        copy.extensions = http::Extensions::new();
+        Ok(Self {
+            named: named_service(parts)?,
+            parts: copy,
+        })
+    }
+}
+
+impl Elsewhere {
+    /// The named service and the request, unless it is the AppView whose methods are answered here.
+    #[must_use]
+    pub fn target(self, pds: &App) -> Option<(ServiceName, Parts)> {
+        let named = self.named?;
+        let is_default = pds
+            .config
+            .app_view
+            .as_ref()
+            .is_some_and(|view| view.did == named.did);
+        (!is_default && named.did != pds.did).then_some((named, self.parts))
+    }
+
+    /// The named service or the default one of `nsid`, and the request.
+    #[must_use]
+    pub fn or_default(self, pds: &App, nsid: &str) -> Option<(ServiceName, Parts)> {
+        let default = || target::default_for(&pds.config, nsid);
+        Some((self.named.or_else(default)?, self.parts))
+    }
+
+    /// The request for a service that is named in its body: a header then says nothing.
+    #[must_use]
+    pub fn to(self, service: ServiceName) -> (ServiceName, Parts) {
+        (service, self.parts)
+    }
 }
 
 /// Passes a query on that could be answered here.
@@ -204,7 +134,8 @@ pub async fn forward_query(
     (target, parts): (ServiceName, Parts),
     nsid: &str,
 ) -> Result<Response, XrpcError> {
-    forward(pds, caller, target, nsid, parts, Body::empty()).await
+    let call = Call::new(pds, caller, &target, nsid).await?;
+    Ok(call.send(parts, Body::empty()).await?)
 }
 
 /// Passes a procedure on that could be answered here, with its JSON.
@@ -223,37 +154,18 @@ pub async fn forward_json(
     parts
         .headers
         .insert(http::header::CONTENT_LENGTH, json.len().into());
-    forward(pds, caller, target, nsid, parts, Body::from(json)).await
+    let call = Call::new(pds, caller, &target, nsid).await?;
+    Ok(call.send(parts, Body::from(json)).await?)
 }
 
-async fn forward(
+/// Passes a query on in nobody's name.
+///
+/// # Errors
+/// As [`handle`].
+pub async fn forward_unsigned(
     pds: &App,
-    caller: &Member,
-    target: ServiceName,
-    nsid: &str,
-    parts: Parts,
-    body: Body,
+    (target, parts): (ServiceName, Parts),
 ) -> Result<Response, XrpcError> {
-    if ![Method::GET, Method::HEAD, Method::POST].contains(&parts.method) {
-        return Err(ProxyError::Verb.into());
-    }
-    if is_protected(nsid) {
-        return Err(ProxyError::Protected(nsid.to_owned()).into());
-    }
-    if is_privileged(nsid) && !caller.is_privileged() {
-        return Err(ProxyError::Privileged(nsid.to_owned()).into());
-    }
-    let origin = target::origin(pds, &target).await?;
-    let now_s = pds.now_ms() / 1000;
-    let key = pds.keys.signing_key(&caller.account)?;
-    let aud = target.did.as_str();
-    let token = mint(
-        &key,
-        caller.did(),
-        aud,
-        Some(nsid),
-        now_s,
-        now_s + TOKEN_SECONDS,
-    );
-    forward::send(pds, &origin, parts, body, &token).await
+    let call = Call::unsigned(pds, &target).await?;
+    Ok(call.send(parts, Body::empty()).await?)
 }

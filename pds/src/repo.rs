@@ -46,6 +46,7 @@ mod plan;
 mod proof;
 mod purge;
 mod rebuild;
+mod recent;
 mod recover;
 mod seal;
 mod shelf;
@@ -73,6 +74,7 @@ pub use export::{Export, ExportError};
 pub use genesis::{CLOCK_ID, InitialRepo, genesis};
 pub use import::ImportError;
 pub use proof::RepoStatus;
+pub use recent::Recent;
 
 use crate::keys::{KeyError, Keyring};
 use crate::store::repo::ApplyError;

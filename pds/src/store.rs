@@ -13,6 +13,7 @@ pub mod invite;
 pub mod node;
 pub mod preference;
 pub mod purge;
+pub mod recent;
 pub mod record;
 pub mod repo;
 pub mod session;

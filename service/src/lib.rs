@@ -6,6 +6,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod encoding;
 pub mod outbound;
 pub mod shutdown;
 pub mod sqlite;

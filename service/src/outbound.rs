@@ -173,6 +173,8 @@ impl Outbound {
                 .user_agent(&policy.user_agent)
                 .redirect(reqwest::redirect::Policy::none())
                 .no_proxy()
+                // One slow answer must not hold up others on a shared connection.
+                .http1_only()
                 .https_only(https_only)
                 .connect_timeout(CONNECT_TIMEOUT)
                 .pool_max_idle_per_host(IDLE_CONNECTIONS)

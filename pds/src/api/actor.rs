@@ -1,5 +1,5 @@
-//! `app.bsky.actor.{get,put}Preferences`: what apps keep for a member. Answered here always, unless
-//! the caller names another service.
+//! `app.bsky.actor`: what apps keep for a member, answered here always unless the caller names another
+//! service, and profiles as an AppView shows them.
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -10,10 +10,12 @@ use rochdale_service::xrpc::{Input, Limits, Method, Output, XrpcError, method};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::view;
 use crate::account::preference::{self, PreferenceError, Visible};
 use crate::api::error::invalid;
 use crate::app::Pds;
 use crate::auth::{AnyMember, Member};
+use crate::proxy::read_after_write::View;
 use crate::proxy::{self, Elsewhere};
 
 const GET: &str = "app.bsky.actor.getPreferences";
@@ -25,6 +27,8 @@ pub(super) fn rows() -> Vec<Method<Pds>> {
     vec![
         method(GET, Query, "any member", Limits::DEFAULT, get),
         method(PUT, Procedure, "member", Limits::body(BODY_BYTES_MAX), put),
+        view::row(View::Profile),
+        view::row(View::Profiles),
     ]
 }
 

@@ -1,7 +1,8 @@
-//! The call itself: headers through a list, bodies as they are, failures as the protocol names them.
+//! The call itself: headers through a list, bodies as they are, refusals as the protocol names them.
 
-use axum::body::Body;
+use axum::body::{Body, to_bytes};
 use axum::response::Response;
+use bytes::Bytes;
 use http::header::{
     ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LANGUAGE,
     CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER,
@@ -9,23 +10,32 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use rochdale_protocol::xrpc::names;
-use rochdale_service::outbound::{OutboundError, StreamLimits};
-use rochdale_service::xrpc::XrpcError;
+use rochdale_service::encoding::Encoding;
+use rochdale_service::outbound::StreamLimits;
+use serde::Deserialize;
 
-use super::ProxyError;
 use super::target::Origin;
+use super::{ProxyError, Refusal};
 use crate::app::App;
 
+/// Largest answer, in bytes as they come.
+pub(super) const ANSWER_BYTES_MAX: usize = 10 * 1024 * 1024;
 const LIMITS: StreamLimits = StreamLimits {
     head_timeout_ms: 10_000,
     idle_timeout_ms: 30_000,
-    max_bytes: 10 * 1024 * 1024,
+    max_bytes: ANSWER_BYTES_MAX as u64,
     trusted: false,
 };
 /// Sending a large body takes its time, and the head of the answer comes after it.
 const UPLOAD_HEAD_TIMEOUT_MS: u64 = 120_000;
 /// Bodies above this count as large.
 const LARGE_BODY_BYTES: u64 = 1_000_000;
+/// No reason for a refusal is longer, in bytes.
+const REASON_BYTES_MAX: usize = 64 * 1024;
+
+/// The revision that the service has read of the caller's repository.
+pub(super) const REPO_REV: HeaderName = HeaderName::from_static("atproto-repo-rev");
+const LABELERS: HeaderName = HeaderName::from_static("atproto-content-labelers");
 
 const REQUEST_HEADERS: [HeaderName; 3] = [
     ACCEPT_LANGUAGE,
@@ -33,24 +43,23 @@ const REQUEST_HEADERS: [HeaderName; 3] = [
     HeaderName::from_static("x-bsky-topics"),
 ];
 const BODY_HEADERS: [HeaderName; 3] = [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LENGTH];
-const RESPONSE_HEADERS: [HeaderName; 7] = [
+/// What a client may see of an answer.
+const ANSWER_HEADERS: [HeaderName; 3] = [RETRY_AFTER, REPO_REV, LABELERS];
+const CONTENT_HEADERS: [HeaderName; 4] = [
     CONTENT_TYPE,
     CONTENT_ENCODING,
     CONTENT_LENGTH,
     CONTENT_LANGUAGE,
-    RETRY_AFTER,
-    HeaderName::from_static("atproto-repo-rev"),
-    HeaderName::from_static("atproto-content-labelers"),
 ];
 
-/// Sends the request to `origin` under `token`, and streams the answer.
+/// Sends the request to `origin`, under `token` if there is one, and streams the answer.
 pub(super) async fn send(
     pds: &App,
     origin: &Origin,
     parts: Parts,
     body: Body,
-    token: &str,
-) -> Result<Response, XrpcError> {
+    token: Option<&str>,
+) -> Result<Response, ProxyError> {
     let request = outgoing(&origin.url, parts, body, token)?;
     let large = content_length(request.headers()).is_none_or(|bytes| bytes > LARGE_BODY_BYTES);
     let is_upload = request.method() == Method::POST && large;
@@ -64,32 +73,26 @@ pub(super) async fn send(
         trusted: origin.trusted,
         ..LIMITS
     };
-    let answer = pds.outbound.send(request, limits).await.map_err(failure)?;
-    passed_back(answer)
+    passed_back(pds.outbound.send(request, limits).await?).await
+}
+
+/// The whole of an answer's body.
+pub(super) async fn whole(body: Body) -> Result<Bytes, ProxyError> {
+    to_bytes(body, ANSWER_BYTES_MAX)
+        .await
+        .map_err(ProxyError::BrokeOff)
 }
 
 fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-fn failure(error: OutboundError) -> ProxyError {
-    match error {
-        OutboundError::Timeout { .. } => ProxyError::Timeout,
-        OutboundError::Refused { .. }
-        | OutboundError::NoSuchHost { .. }
-        | OutboundError::PrivateAddress { .. }
-        | OutboundError::Unreachable { .. }
-        | OutboundError::TooLarge { .. }
-        | OutboundError::Redirect { .. } => ProxyError::Unreachable(error),
-    }
-}
-
 fn outgoing(
     origin: &str,
     parts: Parts,
     body: Body,
-    token: &str,
-) -> Result<Request<Body>, XrpcError> {
+    token: Option<&str>,
+) -> Result<Request<Body>, ProxyError> {
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let mut headers = HeaderMap::new();
     copy(&parts.headers, &mut headers, &REQUEST_HEADERS);
@@ -98,8 +101,11 @@ fn outgoing(
         ACCEPT_ENCODING,
         encoding.unwrap_or(HeaderValue::from_static("identity")),
     );
-    let bearer = HeaderValue::try_from(format!("Bearer {token}")).map_err(XrpcError::internal)?;
-    headers.insert(AUTHORIZATION, bearer);
+    // A token is base64url and dots: always a header value.
+    let bearer = token.and_then(|token| HeaderValue::try_from(format!("Bearer {token}")).ok());
+    if let Some(bearer) = bearer {
+        headers.insert(AUTHORIZATION, bearer);
+    }
     let has_body = parts.method == Method::POST;
     if has_body {
         copy(&parts.headers, &mut headers, &BODY_HEADERS);
@@ -108,7 +114,7 @@ fn outgoing(
         .method(parts.method)
         .uri(format!("{origin}{path}"))
         .body(if has_body { body } else { Body::empty() })
-        .map_err(XrpcError::internal)?;
+        .map_err(|_syntax| ProxyError::Endpoint(origin.chars().take(200).collect()))?;
     *request.headers_mut() = headers;
     Ok(request)
 }
@@ -121,41 +127,78 @@ fn copy(from: &HeaderMap, to: &mut HeaderMap, names: &[HeaderName]) {
     }
 }
 
-/// The answer with the headers that a client may see. A failure inside the service is not ours.
-fn passed_back(answer: Response) -> Result<Response, XrpcError> {
+/// The answer with the headers that a client may see, or the refusal.
+async fn passed_back(answer: Response) -> Result<Response, ProxyError> {
     let (parts, body) = answer.into_parts();
+    let mut headers = HeaderMap::new();
+    copy(&parts.headers, &mut headers, &ANSWER_HEADERS);
     let status = parts.status;
-    if status == StatusCode::INTERNAL_SERVER_ERROR || status.is_redirection() {
-        return Err(XrpcError::upstream_failure("the service failed"));
+    if status.is_client_error() || status.is_server_error() {
+        let reason = reason(&parts.headers, body).await;
+        return Err(ProxyError::Refused(Box::new(refusal(
+            status, reason, headers,
+        ))));
     }
-    if (status.is_client_error() || status.is_server_error()) && !is_json(&parts.headers) {
-        let name = match status {
-            StatusCode::TOO_MANY_REQUESTS => names::RATE_LIMIT_EXCEEDED,
-            StatusCode::NOT_FOUND => names::XRPC_NOT_SUPPORTED,
-            _ if status.is_server_error() => names::UPSTREAM_FAILURE,
-            _ => names::INVALID_REQUEST,
-        };
-        return Err(XrpcError::new(
-            status,
-            name,
-            "the service refused and gave no reason",
-        ));
+    if !status.is_success() {
+        return Err(ProxyError::Redirected);
     }
+    copy(&parts.headers, &mut headers, &CONTENT_HEADERS);
     let mut response = Response::new(body);
     *response.status_mut() = status;
-    copy(&parts.headers, response.headers_mut(), &RESPONSE_HEADERS);
+    *response.headers_mut() = headers;
     Ok(response)
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
-    let value = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    value.is_some_and(|text| {
-        text.trim_start()
-            .to_ascii_lowercase()
-            .starts_with("application/json")
-    })
+/// The body of a refusal, as far as it is one.
+#[derive(Debug, Default, Deserialize)]
+struct Reason {
+    error: Option<String>,
+    message: Option<String>,
+}
+
+async fn reason(headers: &HeaderMap, body: Body) -> Reason {
+    let read = async {
+        let encoding = Encoding::of(headers)?;
+        let body = to_bytes(body, REASON_BYTES_MAX).await.ok()?;
+        let plain = encoding.decode(&body, REASON_BYTES_MAX).await.ok()?;
+        serde_json::from_slice(&plain).ok()
+    };
+    // A refusal without a reason is one all the same.
+    read.await.unwrap_or_default()
+}
+
+/// A failure inside the service is not ours: 500 becomes 502.
+fn refusal(status: StatusCode, reason: Reason, headers: HeaderMap) -> Refusal {
+    let status = if status == StatusCode::INTERNAL_SERVER_ERROR {
+        StatusCode::BAD_GATEWAY
+    } else {
+        status
+    };
+    let unnamed = || name_of(status).to_owned();
+    let silent = || "the service refused and gave no reason".to_owned();
+    Refusal {
+        status,
+        name: reason.error.unwrap_or_else(unnamed),
+        message: reason.message.unwrap_or_else(silent),
+        headers,
+    }
+}
+
+fn name_of(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::UNAUTHORIZED => names::AUTHENTICATION_REQUIRED,
+        StatusCode::FORBIDDEN => names::FORBIDDEN,
+        StatusCode::NOT_FOUND => names::XRPC_NOT_SUPPORTED,
+        StatusCode::NOT_ACCEPTABLE => names::NOT_ACCEPTABLE,
+        StatusCode::PAYLOAD_TOO_LARGE => names::PAYLOAD_TOO_LARGE,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => names::UNSUPPORTED_MEDIA_TYPE,
+        StatusCode::TOO_MANY_REQUESTS => names::RATE_LIMIT_EXCEEDED,
+        StatusCode::NOT_IMPLEMENTED => names::METHOD_NOT_IMPLEMENTED,
+        StatusCode::SERVICE_UNAVAILABLE => names::NOT_ENOUGH_RESOURCES,
+        StatusCode::GATEWAY_TIMEOUT => names::UPSTREAM_TIMEOUT,
+        status if status.is_server_error() => names::UPSTREAM_FAILURE,
+        _ => names::INVALID_REQUEST,
+    }
 }
 
 #[cfg(test)]
@@ -185,7 +228,7 @@ mod tests {
             "https://x.y",
             parts(Method::POST, &sent),
             Body::empty(),
-            "tok",
+            Some("tok"),
         )
         .unwrap();
         assert_eq!(request.uri(), "https://x.y/xrpc/a.b.c?x=1&x=2");
@@ -201,33 +244,57 @@ mod tests {
             "https://x.y",
             parts(Method::GET, &sent),
             Body::empty(),
-            "tok",
+            Some("tok"),
         )
         .unwrap();
         assert!(!query.headers().contains_key("content-type"));
     }
 
-    #[test]
-    fn a_services_refusal_passes_and_its_failure_becomes_502() {
-        let answer = |status: u16, kind: &'static str| {
-            let builder = Response::builder()
-                .status(status)
-                .header("content-type", kind);
-            passed_back(
-                builder
-                    .header("set-cookie", "a=b")
-                    .body(Body::empty())
-                    .unwrap(),
-            )
-        };
-        let passed = answer(400, "application/json; charset=utf-8").unwrap();
-        assert_eq!(passed.status(), 400);
-        assert!(!passed.headers().contains_key("set-cookie"));
-        assert_eq!(answer(500, "application/json").unwrap_err().status(), 502);
+    async fn answered(status: u16, kind: &'static str, body: &'static str) -> Refusal {
+        let answer = Response::builder()
+            .status(status)
+            .header("content-type", kind)
+            .header("retry-after", "7")
+            .header("set-cookie", "a=b")
+            .body(Body::from(body))
+            .unwrap();
+        match passed_back(answer).await.unwrap_err() {
+            ProxyError::Refused(refusal) => *refusal,
+            other => panic!("{other}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_services_refusal_is_raised_again_and_its_failure_becomes_502() {
+        let json = "application/json; charset=utf-8";
+        let body = r#"{"error":"ActorNotFound","message":"who?","secret":1}"#;
+        let refusal = answered(400, json, body).await;
+        assert_eq!(refusal.to_string(), "400 Bad Request ActorNotFound: who?");
+        assert_eq!(refusal.headers["retry-after"], "7");
+        assert!(!refusal.headers.contains_key("set-cookie"));
+        let failed = answered(500, json, r#"{"error":"Boom"}"#).await;
         assert_eq!(
-            answer(502, "text/html").unwrap_err().name(),
-            names::UPSTREAM_FAILURE
+            (failed.status.as_u16(), failed.name.as_str()),
+            (502, "Boom")
         );
-        assert_eq!(answer(302, "text/html").unwrap_err().status(), 502);
+        for (status, body, name) in [
+            (502, "<html>", names::UPSTREAM_FAILURE),
+            (429, "", names::RATE_LIMIT_EXCEEDED),
+            (404, "[]", names::XRPC_NOT_SUPPORTED),
+            (422, r#"{"error":7}"#, names::INVALID_REQUEST),
+        ] {
+            let refusal = answered(status, "text/html", body).await;
+            assert_eq!(
+                (refusal.status.as_u16(), refusal.name.as_str()),
+                (status, name)
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_redirect_is_not_followed_and_not_shown() {
+        let answer = Response::builder().status(302).body(Body::empty()).unwrap();
+        let error = passed_back(answer).await.unwrap_err();
+        assert!(matches!(error, ProxyError::Redirected));
     }
 }

@@ -7,10 +7,16 @@ use rochdale_protocol::syntax::Did;
 
 use super::ProxyError;
 use crate::app::App;
-use crate::config::Service;
+use crate::config::Config;
 
 const REPORTS: &str = "com.atproto.moderation.createReport";
 const MODERATION: &str = "tools.ozone.";
+/// Id of a service that pushes to devices.
+const PUSH: &str = "bsky_notif";
+/// Id of the service that answers app methods.
+const APP_VIEW: &str = "bsky_appview";
+/// Id of a moderation service.
+const LABELER: &str = "atproto_labeler";
 
 /// A service of a DID: `did#id`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,12 +76,16 @@ impl FromStr for ServiceName {
 }
 
 /// Where a method goes when the caller names no service.
-pub(super) fn default_for(pds: &App, nsid: &str) -> Option<ServiceName> {
-    let config = &pds.config;
-    let (service, id) = if nsid == REPORTS || nsid.starts_with(MODERATION) {
-        (config.report_service.as_ref()?, "atproto_labeler")
+pub(super) fn default_for(config: &Config, nsid: &str) -> Option<ServiceName> {
+    // An operator who names one of the two means it for both.
+    let reports = config.report_service.as_ref();
+    let moderation = config.moderation_service.as_ref();
+    let (service, id) = if nsid == REPORTS {
+        (reports.or(moderation)?, LABELER)
+    } else if nsid.starts_with(MODERATION) {
+        (moderation.or(reports)?, LABELER)
     } else {
-        (config.app_view.as_ref()?, "bsky_appview")
+        (config.app_view.as_ref()?, APP_VIEW)
     };
     Some(ServiceName {
         did: service.did.clone(),
@@ -83,7 +93,20 @@ pub(super) fn default_for(pds: &App, nsid: &str) -> Option<ServiceName> {
     })
 }
 
+/// The service of `did` that pushes to devices: for the configured AppView that is the AppView.
+#[must_use]
+pub fn push_service(pds: &App, did: Did) -> ServiceName {
+    let app_view = pds.config.app_view.as_ref();
+    let is_app_view = app_view.is_some_and(|view| view.did == did);
+    let id = if is_app_view { APP_VIEW } else { PUSH };
+    ServiceName {
+        did,
+        id: id.to_owned(),
+    }
+}
+
 /// Where a service is.
+#[derive(Debug)]
 pub(super) struct Origin {
     /// Without a slash at the end.
     pub(super) url: String,
@@ -93,12 +116,16 @@ pub(super) struct Origin {
 
 /// The origin of a service: configured ones need no look-up.
 pub(super) async fn origin(pds: &App, target: &ServiceName) -> Result<Origin, ProxyError> {
-    let configured = |service: &Option<Service>, id: &str| {
+    let config = &pds.config;
+    let configured = [
+        (&config.app_view, APP_VIEW),
+        (&config.report_service, LABELER),
+        (&config.moderation_service, LABELER),
+    ];
+    let known = configured.into_iter().find_map(|(service, id)| {
         let service = service.as_ref()?;
         (service.did == target.did && target.id == id).then(|| service.url.clone())
-    };
-    let known = configured(&pds.config.app_view, "bsky_appview")
-        .or_else(|| configured(&pds.config.report_service, "atproto_labeler"));
+    });
     if let Some(url) = known {
         return Ok(Origin { url, trusted: true });
     }

@@ -27,7 +27,7 @@ impl Outbound {
     /// as they are; redirects are not followed, nothing is decompressed.
     ///
     /// # Errors
-    /// As [`Outbound::get`]. An answer that breaks a limit later breaks off its body.
+    /// As [`Outbound::get`]. An answer that does not say its size and grows too large breaks off.
     pub async fn send(
         &self,
         request: Request<Body>,
@@ -53,6 +53,12 @@ impl Outbound {
                 });
             }
         };
+        if answer
+            .content_length()
+            .is_some_and(|bytes| bytes > limits.max_bytes)
+        {
+            return Err(too_large(host, limits.max_bytes));
+        }
         let mut response = Response::builder().status(answer.status());
         if let Some(headers) = response.headers_mut() {
             headers.clone_from(answer.headers());
@@ -65,6 +71,11 @@ impl Outbound {
                 reason: cause.to_string(),
             })
     }
+}
+
+fn too_large(host: String, limit_bytes: u64) -> OutboundError {
+    let limit_bytes = usize::try_from(limit_bytes).unwrap_or(usize::MAX);
+    OutboundError::TooLarge { host, limit_bytes }
 }
 
 /// `bytes` until it pauses too long or grows too large.
@@ -87,8 +98,7 @@ fn bounded(
             let chunk = next.map_err(|cause| fault(&host, &cause))?;
             let passed = passed.saturating_add(chunk.len() as u64);
             if passed > limits.max_bytes {
-                let limit_bytes = usize::try_from(limits.max_bytes).unwrap_or(usize::MAX);
-                return Err(OutboundError::TooLarge { host, limit_bytes });
+                return Err(too_large(host, limits.max_bytes));
             }
             Ok(Some((chunk, (bytes, passed, host))))
         },

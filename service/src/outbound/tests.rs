@@ -22,6 +22,13 @@ async fn server() -> u16 {
         .route("/", get(|| async { "hello" }))
         .route("/big", get(|| async { "x".repeat(10_000) }))
         .route(
+            "/grows",
+            get(|| async {
+                let piece = || Ok::<_, std::io::Error>("x".repeat(1_000));
+                axum::body::Body::from_stream(futures::stream::iter((0..10).map(move |_| piece())))
+            }),
+        )
+        .route(
             "/slow",
             get(|| async { tokio::time::sleep(Duration::from_secs(30)).await }),
         )
@@ -210,7 +217,7 @@ async fn the_host_header_can_be_another_name() {
 }
 
 #[tokio::test]
-async fn a_streamed_answer_breaks_off_at_its_limit() {
+async fn a_streamed_answer_is_refused_or_breaks_off_at_its_limit() {
     let port = server().await;
     let outbound = outbound(true);
     let limits = StreamLimits {
@@ -227,7 +234,9 @@ async fn a_streamed_answer_breaks_off_at_its_limit() {
     let answer = outbound.send(request("/"), limits).await.unwrap();
     let body = axum::body::to_bytes(answer.into_body(), 100).await.unwrap();
     assert_eq!(&body[..], b"hello");
-    let answer = outbound.send(request("/big"), limits).await.unwrap();
+    let error = outbound.send(request("/big"), limits).await.unwrap_err();
+    assert!(matches!(error, OutboundError::TooLarge { .. }), "{error}");
+    let answer = outbound.send(request("/grows"), limits).await.unwrap();
     assert!(
         axum::body::to_bytes(answer.into_body(), 100_000)
             .await

@@ -1,27 +1,23 @@
-//! `com.atproto.repo.getRecord`: one record, as JSON.
+//! `com.atproto.repo.getRecord`: one record, as JSON. What is not here may be known to the AppView, or to
+//! the service that the caller names.
 
 use axum::body::Body;
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::response::Response;
+use http::HeaderValue;
 use http::header::CONTENT_TYPE;
-use http::{HeaderValue, StatusCode};
 use rochdale_protocol::data::{Cid, json};
 use rochdale_protocol::syntax::{AtIdentifier, Nsid, RecordKey, RecordPath};
-use rochdale_protocol::xrpc::names;
-use rochdale_service::outbound::Limits;
 use rochdale_service::xrpc::{Query, XrpcError};
 use serde::Deserialize;
 
 use super::own_repo::optional_cid;
 use crate::api::error::bad;
 use crate::app::Pds;
-use crate::config::Service;
+use crate::proxy::{self, Elsewhere};
 use crate::store::StoreError;
 
 pub(super) const NSID: &str = "com.atproto.repo.getRecord";
-
-/// Largest answer taken from the AppView, in bytes.
-const ANSWER_BYTES_MAX: usize = 4 << 20;
 
 #[derive(Deserialize)]
 pub(super) struct Parameters {
@@ -33,25 +29,25 @@ pub(super) struct Parameters {
 
 pub(super) async fn handle(
     State(pds): State<Pds>,
-    RawQuery(query): RawQuery,
     Query(parameters): Query<Parameters>,
+    elsewhere: Elsewhere,
 ) -> Result<Response, XrpcError> {
     let wanted = optional_cid("cid", parameters.cid.as_deref())?;
     let path = RecordPath::new(parameters.collection, parameters.rkey);
     let account = pds.accounts.find(&parameters.repo).await?;
-    if account.is_none()
-        && let Some(app_view) = &pds.config.app_view
+    let active = account.as_ref().filter(|account| account.is_active());
+    if active.is_none()
+        && let Some(target) = elsewhere.or_default(&pds, NSID)
     {
-        return ask(&pds, app_view, &query.unwrap_or_default()).await;
+        return proxy::forward_unsigned(&pds, target).await;
     }
-    let account = account.filter(|account| account.is_active());
-    let found = match &account {
+    let found = match active {
         Some(account) => pds.repos.record(account.id, &path)?,
         None => None,
     };
     let found = found.filter(|record| wanted.is_none_or(|wanted| wanted == record.cid));
-    let (Some(account), Some(record)) = (account, found) else {
-        let repo = parameters.repo.as_str();
+    let (Some(account), Some(record)) = (active, found) else {
+        let repo = account.map_or(parameters.repo, |account| account.did.clone().into());
         let message = format!("Could not locate record: at://{repo}/{path}");
         return Err(bad("RecordNotFound", message));
     };
@@ -64,30 +60,6 @@ pub(super) async fn handle(
         &record.value,
     )?;
     Ok(json_response(out))
-}
-
-/// A repository that is not here may be known to the AppView.
-async fn ask(pds: &Pds, app_view: &Service, query: &str) -> Result<Response, XrpcError> {
-    let url = format!("{}/xrpc/{NSID}?{query}", app_view.url);
-    let limits = Limits {
-        max_bytes: ANSWER_BYTES_MAX,
-        timeout_ms: 10_000,
-        accept: "application/json",
-        trusted: true,
-        ..Limits::default()
-    };
-    let answer = pds.outbound.get(&url, limits).await.map_err(|cause| {
-        let message = "the AppView did not answer";
-        XrpcError::new(StatusCode::BAD_GATEWAY, names::UPSTREAM_FAILURE, message).with_cause(cause)
-    })?;
-    let mut response = json_response(answer.body.to_vec());
-    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY);
-    *response.status_mut() = if status == StatusCode::INTERNAL_SERVER_ERROR {
-        StatusCode::BAD_GATEWAY
-    } else {
-        status
-    };
-    Ok(response)
 }
 
 /// Appends `{"uri", "cid", "value"}` of one record, straight from its block.
