@@ -13,7 +13,7 @@ use rochdale_resolver::Resolver;
 use rochdale_service::Env;
 use rochdale_service::shutdown::Shutdown;
 use rochdale_service::sqlite::OpenError;
-use rochdale_service::start::{FolderError, ListenError, Running, listen, make_folder};
+use rochdale_service::start::{FolderError, ListenError, Running, listen};
 use rochdale_service::stream::{Frame, Options, Stream, XrpcV0};
 use rochdale_service::xrpc::{self, RateLimits, ServeOptions};
 use tokio::sync::mpsc;
