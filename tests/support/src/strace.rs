@@ -21,9 +21,11 @@ pub struct Strace {
 }
 
 impl Strace {
-    /// Records the system calls `calls` (names, with commas between them).
+    /// Records the system calls `calls` (names, with commas between them), with the names of files, the ends of sockets, and
+    /// up to a database's page of what is read and written.
     pub fn record(stack: &Stack, calls: &str) -> Self {
-        Self::attach(stack, &["-s", "160", "-e", &format!("trace={calls}")])
+        let calls = format!("trace={calls}");
+        Self::attach(stack, &["-yy", "-s", "4200", "-e", &calls])
     }
 
     /// From now on the disk fails every sync of `file`.
