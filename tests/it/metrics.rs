@@ -12,12 +12,12 @@ fn free_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
-/// The series at a moment: names with their labels.
+/// The series with labels at a moment.
 async fn series(stack: &Stack, port: u16) -> BTreeSet<String> {
     let url = format!("http://127.0.0.1:{port}/metrics");
     let text = stack.http.get(url).send().await.unwrap();
     let text = text.text().await.unwrap();
-    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let lines = text.lines().filter(|line| line.contains('{'));
     lines
         .filter_map(|line| line.rsplit_once(' '))
         .map(|(series, _)| series.to_owned())
