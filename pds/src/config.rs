@@ -39,6 +39,8 @@ pub struct Raw {
     pub invites_required: bool,
     /// Password of user `admin` at the admin methods.
     pub admin_password: Option<Secret>,
+    /// Further operators at the admin methods, each with a password of its own.
+    pub operators: Vec<RawOperator>,
     /// DID directory.
     pub plc_url: String,
     /// `did:key` of the co-op's recovery key, put above the server's in every new DID.
@@ -84,6 +86,7 @@ impl Default for Raw {
             handle_domains: Vec::new(),
             invites_required: true,
             admin_password: None,
+            operators: Vec::new(),
             plc_url: "https://plc.directory".to_owned(),
             recovery_key: None,
             app_view: None,
@@ -113,6 +116,25 @@ pub struct RawService {
     pub url: String,
 }
 
+/// An operator, as written.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawOperator {
+    /// User name of the Basic credentials.
+    pub name: String,
+    /// Password.
+    pub password: Secret,
+}
+
+/// Somebody who may call the admin methods.
+#[derive(Debug, Clone)]
+pub struct Operator {
+    /// User name of the Basic credentials, and name in the audit log.
+    pub name: String,
+    /// Password.
+    pub password: Secret,
+}
+
 /// A service elsewhere.
 #[derive(Debug, Clone)]
 pub struct Service {
@@ -137,8 +159,8 @@ pub struct Config {
     pub handle_domains: Vec<String>,
     /// Whether signing up takes an invite code.
     pub invites_required: bool,
-    /// Password of user `admin`.
-    pub admin_password: Secret,
+    /// Who may call the admin methods; user `admin` comes first.
+    pub operators: Vec<Operator>,
     /// DID directory, without a slash at the end.
     pub plc_url: String,
     /// The co-op's recovery key.
@@ -196,9 +218,6 @@ impl Config {
     /// Names the key, the value and what is allowed.
     pub fn validate(raw: Raw, shared: Shared) -> Result<Self, ConfigError> {
         let key_dir = raw.key_dir.unwrap_or_else(|| raw.data_dir.join("keys"));
-        let admin_password = raw
-            .admin_password
-            .filter(|secret| !secret.expose().is_empty());
         Ok(Self {
             endpoint: Endpoint::validate("pds", &raw.bind, raw.port, raw.public_url.as_deref())?,
             did: raw.did.map(|text| did("pds.did", &text)).transpose()?,
@@ -210,9 +229,7 @@ impl Config {
                 .map(handle_domain)
                 .collect::<Result<_, _>>()?,
             invites_required: raw.invites_required,
-            admin_password: admin_password.ok_or_else(|| {
-                ConfigError::invalid("pds.admin_password", "", "a password that is not empty")
-            })?,
+            operators: operators(raw.admin_password, raw.operators)?,
             plc_url: origin("pds.plc_url", &raw.plc_url)?,
             recovery_key: raw.recovery_key.map(recovery_key).transpose()?,
             app_view: raw
@@ -285,6 +302,45 @@ fn image_url(text: String) -> Result<String, ConfigError> {
         "a URL with {did} and {cid}, and {preset} if sizes differ, such as \
          \"https://cdn.example/img/{preset}/plain/{did}/{cid}\"",
     ))
+}
+
+fn operators(
+    admin_password: Option<Secret>,
+    others: Vec<RawOperator>,
+) -> Result<Vec<Operator>, ConfigError> {
+    let password = admin_password.unwrap_or_else(|| Secret::new(""));
+    let mut operators = vec![Operator {
+        name: "admin".to_owned(),
+        password,
+    }];
+    for RawOperator { name, password } in others {
+        let is_free = operators.iter().all(|other| other.name != name);
+        if name.is_empty() || name.contains(':') || !is_free {
+            return Err(ConfigError::invalid(
+                "pds.operators.name",
+                name,
+                "a name without a colon that no other operator has",
+            ));
+        }
+        operators.push(Operator { name, password });
+    }
+    match operators
+        .iter()
+        .find(|operator| operator.password.expose().is_empty())
+    {
+        None => Ok(operators),
+        Some(empty) => {
+            let key = match empty.name.as_str() {
+                "admin" => "pds.admin_password",
+                _ => "pds.operators.password",
+            };
+            Err(ConfigError::invalid(
+                key,
+                "",
+                "a password that is not empty",
+            ))
+        }
+    }
 }
 
 fn recovery_key(text: String) -> Result<String, ConfigError> {

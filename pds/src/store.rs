@@ -7,6 +7,7 @@
 pub mod account;
 mod account_change;
 mod account_row;
+pub mod audit;
 pub mod blob;
 pub mod event;
 pub mod invite;
@@ -20,11 +21,13 @@ pub mod session;
 
 use std::sync::Arc;
 
+use rochdale_protocol::syntax::Did;
 use rochdale_service::sqlite::{Database, Migration, ReadError, WriteError};
 use rochdale_service::stream::Frame;
 use rusqlite::types::Type;
 
 pub use account::AccountStore;
+pub use audit::AuditStore;
 pub use invite::InviteStore;
 pub use preference::PreferenceStore;
 pub use session::SessionStore;
@@ -51,6 +54,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "blob_usage",
         sql: include_str!("store/schema/0004_blob_usage.sql"),
     },
+    Migration {
+        number: 5,
+        name: "moderation",
+        sql: include_str!("store/schema/0005_moderation.sql"),
+    },
 ];
 
 /// Hands committed frames to the event stream, in commit order.
@@ -67,6 +75,8 @@ pub struct Store {
     pub invites: Arc<dyn InviteStore>,
     /// Preferences of apps.
     pub preferences: Arc<dyn PreferenceStore>,
+    /// What operators did.
+    pub audit: AuditStore,
 }
 
 impl std::fmt::Debug for Store {
@@ -84,6 +94,7 @@ impl Store {
             sessions: Arc::new(session::SqliteSessions::new(database.clone())),
             invites: Arc::new(invite::SqliteInvites::new(database.clone())),
             preferences: Arc::new(preference::SqlitePreferences::new(database.clone())),
+            audit: AuditStore::new(database.clone()),
         }
     }
 }
@@ -164,6 +175,14 @@ pub(crate) fn apply_unconditional(
         | ChangeError::HandleTaken
         | ChangeError::EmailTaken => StoreError::Failed(error.to_string()),
     })
+}
+
+/// Forgets the signing key that was promised to `did`: its account has it now.
+///
+/// # Errors
+/// Whatever SQLite reports.
+pub(crate) fn forget_reserved_key(db: &rusqlite::Connection, did: &Did) -> Result<(), StoreError> {
+    Ok(account_change::clear_reserved_key(db, did.as_str())?)
 }
 
 /// Parses a text column into a domain type.

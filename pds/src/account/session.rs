@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use rochdale_protocol::syntax::{Did, Handle};
 
+use super::Account;
 use super::code::{app_password_digest, looks_like_app_password};
-use super::{Account, AccountStatus};
 use crate::app::App;
 use crate::auth::password::{LOGIN_BYTES_MAX, PasswordError};
 use crate::auth::token::{REFRESH_GRACE_MS, REFRESH_MS, Scope, TokenError, new_jti};
@@ -120,7 +120,7 @@ async fn try_sign_in(
         return Err(SignInError::Invalid);
     };
     let now_ms = pds.now_ms();
-    let taken_down = account.status() == AccountStatus::TakenDown;
+    let taken_down = account.is_taken_down();
     let (scope, app_password) = match proof {
         Proof::AppPassword { .. } if taken_down => return Err(SignInError::TakenDown),
         Proof::MainPassword if taken_down && !allow_taken_down => {
@@ -196,7 +196,7 @@ pub async fn renew(pds: &App, token: &str) -> Result<(Arc<Account>, Session), Re
         .by_did(&token.subject)
         .await?
         .ok_or(RenewError::Revoked)?;
-    if account.status() == AccountStatus::TakenDown {
+    if account.is_taken_down() {
         return Err(RenewError::TakenDown);
     }
     let rotation = Rotation {

@@ -272,6 +272,7 @@ fn prepare(
         deactivated_at_ms: moves_here.then_some(now_ms),
         delete_after_ms: moves_here.then_some(now_ms + ABANDONED_AFTER_MS),
         takedown_ref: None,
+        suspended_until_ms: None,
         invite_code: wish.invite.clone(),
         invites_disabled: false,
     };

@@ -14,6 +14,7 @@ use rochdale_service::xrpc::XrpcError;
 use crate::account::email::EmailError;
 use crate::account::handle::HandleError;
 use crate::account::handle_change::{ExternalHandleError, HandleChangeError};
+use crate::account::key_change::KeyChangeError;
 use crate::account::lifecycle::ActivateError;
 use crate::account::mailed::MailCodeError;
 use crate::account::session::{RenewError, SignInError};
@@ -275,6 +276,19 @@ impl From<ActivateError> for XrpcError {
             ActivateError::Document(error) => invalid(error),
             ActivateError::Key(error) => error.into(),
             ActivateError::Write(error) => error.into(),
+        }
+    }
+}
+
+impl From<KeyChangeError> for XrpcError {
+    fn from(error: KeyChangeError) -> Self {
+        match error {
+            KeyChangeError::NotHeld { .. } | KeyChangeError::DocumentFirst => invalid(error),
+            KeyChangeError::Document(error) => resolve_error(error),
+            KeyChangeError::Directory(error) => error.into(),
+            KeyChangeError::Key(error) => error.into(),
+            KeyChangeError::Write(error) => error.into(),
+            KeyChangeError::Store(error) => error.into(),
         }
     }
 }

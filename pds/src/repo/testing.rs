@@ -130,6 +130,7 @@ impl Rig {
             deactivated_at_ms: None,
             delete_after_ms: None,
             takedown_ref: None,
+            suspended_until_ms: None,
             invite_code: None,
             invites_disabled: false,
         })

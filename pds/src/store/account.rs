@@ -148,8 +148,10 @@ pub enum Set {
     PasswordHash(String),
     /// Deactivation, or `None` for activation.
     Deactivated(Option<Deactivation>),
-    /// Takedown reference, or `None` to lift it.
-    Takedown(Option<String>),
+    /// A takedown, or `None` to lift it.
+    Takedown(Option<Takedown>),
+    /// The repository signing key, sealed.
+    SigningKey(SealedKey),
     /// Whether the owner may no longer hand out invites.
     InvitesDisabled(bool),
 }
@@ -161,6 +163,15 @@ pub struct Deactivation {
     pub at_ms: i64,
     /// When the account may be deleted, Unix ms.
     pub delete_after_ms: Option<i64>,
+}
+
+/// A takedown by a moderator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Takedown {
+    /// The moderator's reference.
+    pub reference: String,
+    /// When it ends by itself, Unix ms; `None` for never.
+    pub until_ms: Option<i64>,
 }
 
 /// A mailed code that someone presents.
@@ -219,6 +230,9 @@ pub trait AccountStore: Send + Sync {
     /// Up to 100 deactivated accounts whose deletion date is not after `now_ms`.
     fn abandoned(&self, now_ms: i64) -> BoxFuture<'_, Result<Vec<Account>, StoreError>>;
 
+    /// Up to 100 accounts whose suspension ended not after `now_ms`.
+    fn served(&self, now_ms: i64) -> BoxFuture<'_, Result<Vec<Account>, StoreError>>;
+
     /// Stores a new account with repository, session, spent invite and events, and answers its
     /// number.
     fn create(&self, new: NewAccount) -> BoxFuture<'_, Result<AccountId, CreateError>>;
@@ -227,13 +241,13 @@ pub trait AccountStore: Send + Sync {
     fn change(&self, change: AccountChange) -> BoxFuture<'_, Result<(), ChangeError>>;
 
     /// Deletes the account with everything this store knows of it and marks its repository for
-    /// removal. `events` are sent in the same transaction.
+    /// removal. `event` is sent in the same transaction; its number is answered.
     fn delete(
         &self,
         account: AccountId,
         redeem: Option<Redeem>,
-        events: Vec<EventDraft>,
-    ) -> BoxFuture<'_, Result<(), ChangeError>>;
+        event: EventDraft,
+    ) -> BoxFuture<'_, Result<u64, ChangeError>>;
 
     /// Keeps a code that is being mailed; it replaces the one before it for the same purpose.
     fn put_code(
@@ -342,6 +356,10 @@ impl AccountStore for SqliteAccounts {
         self.read(move |db| account_row::abandoned(db, now_ms))
     }
 
+    fn served(&self, now_ms: i64) -> BoxFuture<'_, Result<Vec<Account>, StoreError>> {
+        self.read(move |db| account_row::served(db, now_ms))
+    }
+
     fn create(&self, new: NewAccount) -> BoxFuture<'_, Result<AccountId, CreateError>> {
         self.write(move |db| create(db, new))
     }
@@ -357,15 +375,17 @@ impl AccountStore for SqliteAccounts {
         &self,
         account: AccountId,
         redeem: Option<Redeem>,
-        events: Vec<EventDraft>,
-    ) -> BoxFuture<'_, Result<(), ChangeError>> {
+        event: EventDraft,
+    ) -> BoxFuture<'_, Result<u64, ChangeError>> {
         self.write(move |db| {
             if let Some(code) = redeem {
                 account_change::redeem(db, account, &code)?;
             }
             erase(db, account)?;
             super::purge::mark(db, account)?;
-            Ok(((), super::event::append(db, &events)?))
+            let frames = super::event::append(db, &[event])?;
+            let seq = frames.first().map_or(0, |frame| frame.seq);
+            Ok((seq, frames))
         })
     }
 

@@ -63,9 +63,17 @@ fn write(db: &Connection, id: AccountId, set: &Set) -> Result<(), ChangeError> {
                 &state.and_then(|state| state.delete_after_ms),
             ],
         ),
-        Set::Takedown(reference) => run(
-            "UPDATE account SET takedown_ref = ?2 WHERE id = ?1",
-            &[&id.0, reference],
+        Set::Takedown(takedown) => run(
+            "UPDATE account SET takedown_ref = ?2, suspended_until_ms = ?3 WHERE id = ?1",
+            &[
+                &id.0,
+                &takedown.as_ref().map(|takedown| &takedown.reference),
+                &takedown.as_ref().and_then(|takedown| takedown.until_ms),
+            ],
+        ),
+        Set::SigningKey(sealed) => run(
+            "UPDATE account SET signing_key = ?2 WHERE id = ?1",
+            &[&id.0, &sealed.as_bytes()],
         ),
         Set::InvitesDisabled(disabled) => run(
             "UPDATE account SET invites_disabled = ?2 WHERE id = ?1",

@@ -43,6 +43,9 @@ pub trait InviteStore: Send + Sync {
     /// Whether the code exists, is enabled, has a use left, and its owner is not taken down.
     fn is_available(&self, code: String) -> BoxFuture<'_, Result<bool, StoreError>>;
 
+    /// The code, in whatever state.
+    fn find(&self, code: String) -> BoxFuture<'_, Result<Option<InviteCode>, StoreError>>;
+
     /// The codes of one account, newest first.
     fn of_account(&self, did: String) -> BoxFuture<'_, Result<Vec<InviteCode>, StoreError>>;
 
@@ -119,6 +122,16 @@ impl InviteStore for SqliteInvites {
 
     fn is_available(&self, code: String) -> BoxFuture<'_, Result<bool, StoreError>> {
         self.read(move |db| is_available(db, &code))
+    }
+
+    fn find(&self, code: String) -> BoxFuture<'_, Result<Option<InviteCode>, StoreError>> {
+        self.read(move |db| {
+            let found = db
+                .prepare_cached(&format!("{SELECT} WHERE code = ?1"))?
+                .query_row([code], from_row)
+                .optional()?;
+            Ok(with_uses(db, found.into_iter().collect())?.pop())
+        })
     }
 
     fn of_account(&self, did: String) -> BoxFuture<'_, Result<Vec<InviteCode>, StoreError>> {

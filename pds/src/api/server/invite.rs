@@ -171,8 +171,8 @@ pub(super) struct OwnCodes {
 
 pub(super) async fn of_account(
     State(pds): State<Pds>,
-    FullMember(caller): FullMember,
     Query(params): Query<OfAccount>,
+    FullMember(caller): FullMember,
 ) -> Result<Output<OwnCodes>, XrpcError> {
     let codes = pds
         .store
