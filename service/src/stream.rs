@@ -137,8 +137,6 @@ pub struct Stream {
     head: watch::Sender<u64>,
     cold_readers: Semaphore,
     seats: Arc<Seats>,
-    /// Told when a subscriber is gone.
-    left: Notify,
     shutdown: Shutdown,
     sent: metrics::Counter,
 }
@@ -172,7 +170,6 @@ impl Stream {
                 options.max_subscribers,
                 options.max_per_ip,
             )),
-            left: Notify::new(),
             sent: metrics::counter!("rochdale_stream_frames_sent_total", "stream" => name),
             log,
             options,
@@ -219,11 +216,6 @@ impl Stream {
     /// Subscribers connected now.
     pub fn subscribers(&self) -> usize {
         self.seats.taken()
-    }
-
-    /// Waits until a subscriber has gone since the last call. For one task.
-    pub async fn somebody_left(&self) {
-        self.left.notified().await;
     }
 
     /// Turns a request into a subscriber: `cursor` is the last number it has seen, or nothing for
@@ -296,7 +288,6 @@ impl Stream {
         .increment(1);
         subscriber.part(end).await;
         drop(seat);
-        self.left.notify_one();
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 
 use rochdale_protocol::data::Cid;
 use rochdale_protocol::repo::{MstError, NodeDelta, Tree};
+use rochdale_protocol::syntax::Tid;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
@@ -17,7 +18,7 @@ use super::plan::{Plan, plan};
 use super::seal::{Sealed, seal, seal_unchanged};
 use super::shelf::Shelf;
 use super::slots::{Open, Slot, Turn};
-use super::{CommitMeta, Inner, Repos, WriteError, rev};
+use super::{CLOCK_ID, CommitMeta, Inner, Repos, WriteError};
 use crate::account::{Account, AccountId};
 use crate::sequencer::EventDraft;
 use crate::store::repo::{AccountRule, ApplyError, BlobRule, Head, RepoWrite};
@@ -68,7 +69,7 @@ impl Repos {
     {
         let (inner, account) = (Arc::clone(&self.inner), Arc::clone(account));
         self.owned("repo-resign", async move {
-            inner.resign(&account, true, before).await
+            inner.resign(&account, before).await
         })
         .await
     }
@@ -119,10 +120,7 @@ impl Inner {
             return Ok(None);
         };
         let key = self.keys.signing_key(account)?;
-        let rev = rev::next(head.rev, self.clock.now_us()).inspect_err(|error| {
-            metrics::counter!("rochdale_pds_future_revisions_total").increment(1);
-            tracing::error!(account = account.id.0, %error, "a write was refused");
-        })?;
+        let rev = Tid::next(Some(head.rev), self.clock.now_us(), CLOCK_ID);
         let sealed = seal(account, &head, &plan, &key, rev, self.clock.now_us())?;
         let Plan {
             tree,
@@ -146,7 +144,6 @@ impl Inner {
             changes,
             blob_rule: BlobRule::MustExist,
             account_rule: AccountRule::Active,
-            signing_key: Some(account.signing_key.clone()),
             event: Some(sealed.event),
         };
         let first = |_: &Connection| Ok(Vec::new());
@@ -159,13 +156,7 @@ impl Inner {
             .map(Some)
     }
 
-    /// Signs the present tree again; told by `#sync` when `announces`.
-    pub(super) async fn resign<F>(
-        &self,
-        account: &Account,
-        announces: bool,
-        before: F,
-    ) -> Result<CommitMeta, WriteError>
+    async fn resign<F>(&self, account: &Account, before: F) -> Result<CommitMeta, WriteError>
     where
         F: FnOnce(&Connection) -> Result<Vec<EventDraft>, StoreError> + Send + 'static,
     {
@@ -176,7 +167,7 @@ impl Inner {
         let (head, tree) = (open.head.clone(), open.tree.clone());
         let key = self.keys.signing_key(account)?;
         let now_us = self.clock.now_us();
-        let rev = rev::anew(head.rev, now_us);
+        let rev = Tid::next(Some(head.rev), now_us, CLOCK_ID);
         let Sealed {
             head: sealed,
             event,
@@ -188,8 +179,7 @@ impl Inner {
             changes: Vec::new(),
             blob_rule: BlobRule::MustExist,
             account_rule: AccountRule::Any,
-            signing_key: Some(account.signing_key.clone()),
-            event: announces.then_some(event),
+            event: Some(event),
         };
         let next = Open { head: sealed, tree };
         self.apply(&slot, &mut turn, write, None, next, before)

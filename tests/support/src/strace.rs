@@ -21,11 +21,9 @@ pub struct Strace {
 }
 
 impl Strace {
-    /// Records the system calls `calls` (names, with commas between them), with the names of files, the ends of sockets, and
-    /// up to a database's page of what is read and written.
+    /// Records the system calls `calls` (names, with commas between them).
     pub fn record(stack: &Stack, calls: &str) -> Self {
-        let calls = format!("trace={calls}");
-        Self::attach(stack, &["-yy", "-s", "4200", "-e", &calls])
+        Self::attach(stack, &["-s", "160", "-e", &format!("trace={calls}")])
     }
 
     /// From now on the disk fails every sync of `file`.
@@ -43,8 +41,7 @@ impl Strace {
         let inject = format!("inject={calls}:error={error}");
         let mut arguments = vec!["-e", &trace, "-e", &inject];
         for file in files {
-            let there = file.try_exists().expect("a folder that can be read");
-            assert!(there, "{} is there to fail", file.display());
+            assert!(file.exists(), "{} is there to fail", file.display());
             arguments.extend(["-P", file.to_str().expect("a path in UTF-8")]);
         }
         Self::attach(stack, &arguments)

@@ -54,12 +54,12 @@ pub(super) async fn handle(State(relay): State<Shared>, _: Operator) -> Json<Vec
             .hosts
             .all()
             .iter()
-            .map(|host| row(host, relay.hosts.status_of(host)))
+            .map(|host| row(host, relay.hosts.is_banned(host)))
             .collect(),
     )
 }
 
-fn row(host: &Host, status: HostStatus) -> Row {
+fn row(host: &Host, banned: bool) -> Row {
     let limits = host.limits();
     Row {
         id: host.id.0,
@@ -70,8 +70,12 @@ fn row(host: &Host, status: HostStatus) -> Row {
             .mark()
             .map_or(-1, |seq| i64::try_from(seq).unwrap_or(i64::MAX)),
         registered: true,
-        blocked: status == HostStatus::Banned,
-        status: status.name(),
+        blocked: banned,
+        status: if banned {
+            HostStatus::Banned.name()
+        } else {
+            host.status().name()
+        },
         repo_count: host.accounts(),
         repo_limit: limits.accounts.min(1 << 53),
         user_count: host.accounts(),
