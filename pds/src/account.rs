@@ -6,10 +6,9 @@
 mod cache;
 pub mod code;
 pub mod email;
-pub mod email_change;
 pub mod handle;
 pub mod handle_change;
-pub mod invite;
+pub mod key_change;
 pub mod lifecycle;
 pub mod mailed;
 pub mod preference;
@@ -33,7 +32,9 @@ pub enum AccountStatus {
     Active,
     /// Put to sleep by its owner, or brought here and not yet activated.
     Deactivated,
-    /// Taken down by the operator.
+    /// Taken down by a moderator until a date.
+    Suspended,
+    /// Taken down by a moderator.
     TakenDown,
 }
 
@@ -44,6 +45,7 @@ impl AccountStatus {
         match self {
             Self::Active => None,
             Self::Deactivated => Some("deactivated"),
+            Self::Suspended => Some("suspended"),
             Self::TakenDown => Some("takendown"),
         }
     }
@@ -62,10 +64,6 @@ pub struct Account {
     pub email: Option<String>,
     /// When the address was confirmed, Unix ms.
     pub email_confirmed_at_ms: Option<i64>,
-    /// Address that the member wants instead and has not proven yet.
-    pub email_pending: Option<String>,
-    /// Whether signing in with the main password takes a code mailed to `email`.
-    pub email_factor: bool,
     /// Main password, hashed.
     pub password_hash: String,
     /// Repository signing key, encrypted.
@@ -76,8 +74,10 @@ pub struct Account {
     pub deactivated_at_ms: Option<i64>,
     /// When it may be deleted if still deactivated, Unix ms.
     pub delete_after_ms: Option<i64>,
-    /// Reference of the operator's takedown, when taken down.
+    /// Reference of the moderator's takedown, when taken down or suspended.
     pub takedown_ref: Option<String>,
+    /// When the takedown ends by itself, Unix ms: then it is a suspension.
+    pub suspended_until_ms: Option<i64>,
     /// Invite code it was created with.
     pub invite_code: Option<String>,
     /// Whether its owner may no longer hand out invites.
@@ -88,13 +88,22 @@ impl Account {
     /// The state that decides what is allowed.
     #[must_use]
     pub fn status(&self) -> AccountStatus {
-        if self.takedown_ref.is_some() {
-            AccountStatus::TakenDown
+        if self.is_taken_down() {
+            match self.suspended_until_ms {
+                Some(_) => AccountStatus::Suspended,
+                None => AccountStatus::TakenDown,
+            }
         } else if self.deactivated_at_ms.is_some() {
             AccountStatus::Deactivated
         } else {
             AccountStatus::Active
         }
+    }
+
+    /// Whether a moderator took the account down, for good or until a date.
+    #[must_use]
+    pub fn is_taken_down(&self) -> bool {
+        self.takedown_ref.is_some()
     }
 
     /// Whether nothing restricts the account.

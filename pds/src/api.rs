@@ -8,6 +8,7 @@ pub mod error;
 pub mod feed;
 pub mod identity;
 pub mod notification;
+pub(crate) mod operator;
 mod paging;
 pub mod repo;
 pub mod server;

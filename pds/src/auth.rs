@@ -5,9 +5,11 @@
 //! they accept by the extractor they name.
 
 pub mod extract;
+pub mod operator;
 pub mod password;
 pub mod replay;
 pub mod service_token;
 pub mod token;
 
-pub use extract::{Admin, AnyMember, FullMember, FullOrTakenDown, Member, Viewer};
+pub use extract::{AnyMember, FullMember, FullOrTakenDown, Member, Viewer};
+pub use operator::{Admin, Moderator};

@@ -8,18 +8,14 @@ pub mod blobs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use lettre::message::Mailbox;
-use lettre::transport::smtp::AsyncSmtpTransportBuilder;
 use rochdale_protocol::crypto::PublicKey;
-use rochdale_protocol::syntax::{Datetime, Did};
+use rochdale_protocol::syntax::Did;
 use rochdale_service::config::{ConfigError, Endpoint, Secret, origin, within};
 use serde::Deserialize;
 
-use crate::account::invite::Schedule;
 pub use blobs::{BLOB_LIMIT_MAX_BYTES, BlobBackend, BlobConfig, S3};
 
 use crate::auth::password::Cost;
-use crate::mail;
 
 /// The `[pds]` table as written.
 #[derive(Debug, Clone, Deserialize)]
@@ -41,12 +37,10 @@ pub struct Raw {
     pub handle_domains: Vec<String>,
     /// Whether signing up takes an invite code.
     pub invites_required: bool,
-    /// Every member may hand out one invite code each time this has passed, in hours; none when unset.
-    pub invite_interval_hours: Option<u64>,
-    /// Time before this date earns no codes, such as `2026-01-01T00:00:00Z`.
-    pub invite_epoch: Option<String>,
     /// Password of user `admin` at the admin methods.
     pub admin_password: Option<Secret>,
+    /// Further operators at the admin methods, each with a password of its own.
+    pub operators: Vec<RawOperator>,
     /// DID directory.
     pub plc_url: String,
     /// `did:key` of the co-op's recovery key, put above the server's in every new DID.
@@ -66,11 +60,6 @@ pub struct Raw {
     pub privacy_policy_url: Option<String>,
     /// Page with the terms of service.
     pub terms_of_service_url: Option<String>,
-    /// Mail server: `smtps://USER:PASSWORD@HOST`, or `smtp://…:587?tls=required` for STARTTLS.
-    /// Without one mail is written to `data_dir/outbox`.
-    pub smtp_url: Option<Secret>,
-    /// Sender of mail, such as `The Co-op <noreply@example.coop>`. Default: `noreply@HOST`.
-    pub mail_from: Option<String>,
     /// Limits of blobs and where they are kept: the `[pds.blobs]` table.
     pub blobs: blobs::Raw,
     /// Largest repository that is imported, in bytes.
@@ -96,9 +85,8 @@ impl Default for Raw {
             key_dir: None,
             handle_domains: Vec::new(),
             invites_required: true,
-            invite_interval_hours: None,
-            invite_epoch: None,
             admin_password: None,
+            operators: Vec::new(),
             plc_url: "https://plc.directory".to_owned(),
             recovery_key: None,
             app_view: None,
@@ -108,8 +96,6 @@ impl Default for Raw {
             contact_email: None,
             privacy_policy_url: None,
             terms_of_service_url: None,
-            smtp_url: None,
-            mail_from: None,
             blobs: blobs::Raw::default(),
             import_limit_bytes: 1024 * 1024 * 1024,
             crawlers: Vec::new(),
@@ -128,6 +114,25 @@ pub struct RawService {
     pub did: String,
     /// Its origin.
     pub url: String,
+}
+
+/// An operator, as written.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawOperator {
+    /// User name of the Basic credentials.
+    pub name: String,
+    /// Password.
+    pub password: Secret,
+}
+
+/// Somebody who may call the admin methods.
+#[derive(Debug, Clone)]
+pub struct Operator {
+    /// User name of the Basic credentials, and name in the audit log.
+    pub name: String,
+    /// Password.
+    pub password: Secret,
 }
 
 /// A service elsewhere.
@@ -154,10 +159,8 @@ pub struct Config {
     pub handle_domains: Vec<String>,
     /// Whether signing up takes an invite code.
     pub invites_required: bool,
-    /// When members get codes of their own.
-    pub invite_schedule: Option<Schedule>,
-    /// Password of user `admin`.
-    pub admin_password: Secret,
+    /// Who may call the admin methods; user `admin` comes first.
+    pub operators: Vec<Operator>,
     /// DID directory, without a slash at the end.
     pub plc_url: String,
     /// The co-op's recovery key.
@@ -172,10 +175,6 @@ pub struct Config {
     pub moderation_service: Option<Service>,
     /// What `describeServer` says of the operator.
     pub about: About,
-    /// Mail server, if there is one.
-    pub(crate) mail_server: Option<AsyncSmtpTransportBuilder>,
-    /// Sender of mail; `None` means `noreply@` and the host.
-    pub(crate) mail_from: Option<Mailbox>,
     /// Limits of blobs and where they are kept.
     pub blobs: BlobConfig,
     /// Largest repository that is imported, in bytes.
@@ -219,9 +218,6 @@ impl Config {
     /// Names the key, the value and what is allowed.
     pub fn validate(raw: Raw, shared: Shared) -> Result<Self, ConfigError> {
         let key_dir = raw.key_dir.unwrap_or_else(|| raw.data_dir.join("keys"));
-        let admin_password = raw
-            .admin_password
-            .filter(|secret| !secret.expose().is_empty());
         Ok(Self {
             endpoint: Endpoint::validate("pds", &raw.bind, raw.port, raw.public_url.as_deref())?,
             did: raw.did.map(|text| did("pds.did", &text)).transpose()?,
@@ -233,10 +229,7 @@ impl Config {
                 .map(handle_domain)
                 .collect::<Result<_, _>>()?,
             invites_required: raw.invites_required,
-            invite_schedule: invite_schedule(raw.invite_interval_hours, raw.invite_epoch)?,
-            admin_password: admin_password.ok_or_else(|| {
-                ConfigError::invalid("pds.admin_password", "", "a password that is not empty")
-            })?,
+            operators: operators(raw.admin_password, raw.operators)?,
             plc_url: origin("pds.plc_url", &raw.plc_url)?,
             recovery_key: raw.recovery_key.map(recovery_key).transpose()?,
             app_view: raw
@@ -257,8 +250,6 @@ impl Config {
                 privacy_policy_url: raw.privacy_policy_url,
                 terms_of_service_url: raw.terms_of_service_url,
             },
-            mail_server: raw.smtp_url.map(smtp).transpose()?,
-            mail_from: raw.mail_from.map(mail_from).transpose()?,
             blobs: BlobConfig::validate(raw.blobs)?,
             import_limit_bytes: within(
                 "pds.import_limit_bytes",
@@ -313,44 +304,43 @@ fn image_url(text: String) -> Result<String, ConfigError> {
     ))
 }
 
-fn invite_schedule(
-    hours: Option<u64>,
-    epoch: Option<String>,
-) -> Result<Option<Schedule>, ConfigError> {
-    let epoch_ms = match epoch {
-        None => 0,
-        Some(text) => match text.parse::<Datetime>() {
-            Ok(date) => date.unix_ms(),
-            Err(_syntax) => {
-                let allowed = "a date and time such as \"2026-01-01T00:00:00Z\"";
-                return Err(ConfigError::invalid("pds.invite_epoch", &text, allowed));
-            }
-        },
-    };
-    let schedule = |hours: u64| {
-        let hours = within("pds.invite_interval_hours", hours, 1..=24 * 365)?;
-        let interval_ms = i64::try_from(hours).unwrap_or(i64::MAX / 3_600_000) * 3_600_000;
-        Ok(Schedule {
-            interval_ms,
-            epoch_ms,
-        })
-    };
-    hours.map(schedule).transpose()
-}
-
-fn smtp(url: Secret) -> Result<AsyncSmtpTransportBuilder, ConfigError> {
-    mail::mail_server(url.expose()).map_err(|why| {
-        let allowed =
-            format!("smtps://USER:PASSWORD@HOST or smtp://HOST:PORT?tls=required ({why})");
-        ConfigError::invalid("pds.smtp_url", "***", allowed)
-    })
-}
-
-fn mail_from(text: String) -> Result<Mailbox, ConfigError> {
-    text.parse().map_err(|_syntax| {
-        let allowed = "a sender such as \"The Co-op <noreply@example.coop>\"";
-        ConfigError::invalid("pds.mail_from", &text, allowed)
-    })
+fn operators(
+    admin_password: Option<Secret>,
+    others: Vec<RawOperator>,
+) -> Result<Vec<Operator>, ConfigError> {
+    let password = admin_password.unwrap_or_else(|| Secret::new(""));
+    let mut operators = vec![Operator {
+        name: "admin".to_owned(),
+        password,
+    }];
+    for RawOperator { name, password } in others {
+        let is_free = operators.iter().all(|other| other.name != name);
+        if name.is_empty() || name.contains(':') || !is_free {
+            return Err(ConfigError::invalid(
+                "pds.operators.name",
+                name,
+                "a name without a colon that no other operator has",
+            ));
+        }
+        operators.push(Operator { name, password });
+    }
+    match operators
+        .iter()
+        .find(|operator| operator.password.expose().is_empty())
+    {
+        None => Ok(operators),
+        Some(empty) => {
+            let key = match empty.name.as_str() {
+                "admin" => "pds.admin_password",
+                _ => "pds.operators.password",
+            };
+            Err(ConfigError::invalid(
+                key,
+                "",
+                "a password that is not empty",
+            ))
+        }
+    }
 }
 
 fn recovery_key(text: String) -> Result<String, ConfigError> {

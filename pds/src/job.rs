@@ -1,12 +1,11 @@
-//! Work that no request asks for: accounts whose deletion date has come, tree nodes and blobs to
-//! be written or removed, events past their time, mail to be sent.
+//! Work that no request asks for: accounts whose deletion date has come, suspensions that end,
+//! tree nodes and blobs to be written or removed, events past their time.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::account::lifecycle;
+use crate::account::lifecycle::{self, Verdict};
 use crate::app::{App, Pds};
-use crate::mail;
 use crate::store::StoreError;
 
 /// How long a signing key is kept for an account that does not come, in milliseconds.
@@ -26,13 +25,13 @@ pub(crate) fn spawn(pds: &Pds) {
     pds.tasks
         .spawn_critical("event log keeper", async move { sequencer.run().await });
     let own = Arc::clone(pds);
-    pds.tasks
-        .spawn_critical("mail", async move { mail::run(&own).await });
-    let own = Arc::clone(pds);
     pds.tasks.spawn("abandoned accounts", async move {
         loop {
             if let Err(error) = delete_abandoned(&own).await {
                 tracing::warn!(%error, "abandoned accounts could not be looked up");
+            }
+            if let Err(error) = lift_suspensions(&own).await {
+                tracing::warn!(%error, "suspensions that ended were not lifted");
             }
             if let Err(error) = prune(&own).await {
                 tracing::warn!(%error, "expired sessions and promised keys were not removed");
@@ -45,15 +44,28 @@ pub(crate) fn spawn(pds: &Pds) {
     });
 }
 
-/// Removes refresh tokens past their end, mails that were given up and keys that nobody came for, in
-/// small values.
+/// Removes refresh tokens past their end and keys that nobody came for, in small values.
 async fn prune(pds: &App) -> Result<(), StoreError> {
     while pds.store.sessions.prune(pds.now_ms()).await? > 0 {}
-    mail::forget_old(pds).await?;
     pds.store
         .accounts
         .forget_reserved_keys(pds.now_ms() - RESERVED_KEY_MS)
         .await
+}
+
+/// Lifts suspensions whose end has come.
+async fn lift_suspensions(pds: &Arc<App>) -> Result<(), StoreError> {
+    for account in pds.store.accounts.served(pds.now_ms()).await? {
+        let did = account.did.clone();
+        let lifted = Verdict {
+            takedown: Some(None),
+            ..Verdict::default()
+        };
+        if let Err(error) = lifecycle::judge(Arc::clone(pds), Arc::new(account), lifted).await {
+            tracing::warn!(%did, %error, "a suspension could not be lifted");
+        }
+    }
+    Ok(())
 }
 
 /// Deletes accounts that were deactivated with a date, or brought here and never activated.

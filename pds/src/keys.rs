@@ -71,7 +71,8 @@ impl fmt::Debug for SealedKey {
 pub struct Keyring {
     sealing: ChaCha20Poly1305,
     rotation: Arc<SigningKey>,
-    opened: moka::sync::Cache<AccountId, Arc<SigningKey>>,
+    /// With what each was sealed as: an account may get another key.
+    opened: moka::sync::Cache<AccountId, (SealedKey, Arc<SigningKey>)>,
 }
 
 impl fmt::Debug for Keyring {
@@ -150,11 +151,14 @@ impl Keyring {
     /// # Errors
     /// A key that does not open under the present key-encryption key.
     pub fn signing_key(&self, account: &Account) -> Result<Arc<SigningKey>, KeyError> {
-        if let Some(key) = self.opened.get(&account.id) {
+        if let Some((sealed, key)) = self.opened.get(&account.id)
+            && sealed == account.signing_key
+        {
             return Ok(key);
         }
         let key = Arc::new(self.unseal(&account.did, &account.signing_key)?);
-        self.opened.insert(account.id, Arc::clone(&key));
+        let opened = (account.signing_key.clone(), Arc::clone(&key));
+        self.opened.insert(account.id, opened);
         Ok(key)
     }
 

@@ -7,6 +7,7 @@
 pub mod account;
 pub mod api;
 pub mod app;
+pub mod audit;
 pub mod auth;
 pub mod blob;
 pub mod config;

@@ -25,8 +25,10 @@
 //!    operations on the stored trees, before anything is served; the differences are then in
 //!    memory as they were. An account whose tree does not come out as its head says (events were
 //!    lost, a node is damaged) is rebuilt from its records on first use, in the order of the
-//!    bytes `collection/rkey`; if that root is not the head's either, the repository is closed
-//!    to writes and exports, and an alarm is logged.
+//!    bytes `collection/rkey`; if that root is not the head's, records are taken back from the
+//!    events that brought them ([`restore`]); if it still is not, the repository is closed to
+//!    writes and exports, and an alarm is logged. An operator may then take the records for
+//!    right ([`recommit`]).
 //!
 //! A node carries the revision that brought it, for `since`; a rebuilt one counts as new.
 //!
@@ -47,7 +49,10 @@ mod proof;
 mod purge;
 mod rebuild;
 mod recent;
+mod recommit;
 mod recover;
+mod restore;
+mod rev;
 mod seal;
 mod shelf;
 mod slots;
@@ -75,6 +80,7 @@ pub use genesis::{CLOCK_ID, InitialRepo, genesis};
 pub use import::ImportError;
 pub use proof::RepoStatus;
 pub use recent::Recent;
+pub use recommit::Truth;
 
 use crate::keys::{KeyError, Keyring};
 use crate::store::repo::ApplyError;
@@ -234,6 +240,14 @@ pub enum WriteError {
     /// Records and head do not fit: an operator must look.
     #[error("the repository is closed because its records do not fit its head")]
     Closed,
+    /// The newest commit is dated after now: whatever follows it would be refused everywhere.
+    #[error(
+        "the newest revision, {rev}, lies in the future: this server's clock is wrong, or was wrong then and the operator must sign the repository anew"
+    )]
+    FutureRevision {
+        /// The newest revision.
+        rev: Tid,
+    },
     /// The tree refused a key, or could not be read.
     #[error(transparent)]
     Tree(#[from] MstError),
@@ -255,6 +269,7 @@ impl From<ApplyError> for WriteError {
             ApplyError::NoRepo => Self::NoRepo,
             refused @ (ApplyError::HeadMoved { .. }
             | ApplyError::Inactive
+            | ApplyError::KeyChanged
             | ApplyError::BlobNotFound { .. }
             | ApplyError::BlobMime { .. }
             | ApplyError::BlobSize { .. }) => Self::Refused(refused),

@@ -5,9 +5,10 @@
 //! inside the transaction that causes an event. Must not decide when an event happens.
 //! Follows the atproto sync and event stream specifications.
 
-mod crawl;
 mod draft;
+mod hidden;
 mod log;
+mod relays;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,9 +21,12 @@ use rochdale_service::stream::{Frame, Options, Stream, XrpcV0};
 
 pub use draft::{EventDraft, EventKind};
 pub use log::Log;
+pub use relays::RelayStatus;
 
+use crate::account::AccountId;
 use crate::store::{Publish, StoreError, event, node, read_error, write_error};
-use crawl::Crawlers;
+use hidden::Hidden;
+use relays::Relays;
 
 /// How often events past their time are looked for.
 const TRIM_EVERY: Duration = Duration::from_secs(60);
@@ -55,7 +59,8 @@ pub struct Sequencer {
     backfill: Duration,
     stream: Arc<Stream>,
     log: Log,
-    crawlers: Arc<Crawlers>,
+    hidden: Arc<Hidden>,
+    relays: Arc<Relays>,
 }
 
 impl Sequencer {
@@ -71,11 +76,20 @@ impl Sequencer {
             .await
             .map_err(write_error::<StoreError>)?;
         let log = Log::open(&parts.database)?;
+        let hidden = Arc::new(Hidden::default());
+        let shown = Arc::clone(&hidden);
         let options = Options {
             name: "firehose",
+            visible: Some(Arc::new(move |frame: &Frame| shown.shows(frame))),
             ..Options::default()
         };
         let stream = Stream::new(Arc::new(log.clone()), XrpcV0, options, parts.tasks.clone());
+        let relays = Relays::new(
+            parts.outbound,
+            Arc::clone(&parts.clock),
+            parts.crawlers,
+            parts.host,
+        );
         Ok(Self {
             database: parts.database,
             clock: parts.clock,
@@ -83,7 +97,8 @@ impl Sequencer {
             backfill: parts.backfill,
             stream,
             log,
-            crawlers: Arc::new(Crawlers::new(parts.outbound, parts.crawlers, parts.host)),
+            hidden,
+            relays: Arc::new(relays),
         })
     }
 
@@ -101,8 +116,31 @@ impl Sequencer {
             let Some(last) = frames.last() else { return };
             own.log.advance(last.seq);
             own.stream.publish(frames.to_vec());
-            own.crawlers.something_new();
+            own.relays.something_new();
         })
+    }
+
+    /// Stops sending the events of a deleted account from before `seq`, which tells of the deletion.
+    pub fn hide(&self, account: AccountId, seq: u64) {
+        self.hidden.hide(account, seq);
+    }
+
+    /// The number of the newest event.
+    #[must_use]
+    pub fn head(&self) -> u64 {
+        use rochdale_service::stream::EventLog as _;
+        self.log.head()
+    }
+
+    /// What is known of the relays, after a new look at how they see this server.
+    pub async fn relay_status(&self) -> Vec<RelayStatus> {
+        self.relays.look_at_all().await;
+        self.relays.status()
+    }
+
+    /// Asks every relay to crawl this server, now.
+    pub async fn request_crawl(&self) {
+        self.relays.ask_all().await;
     }
 
     /// Trims the log and tells relays until a stop is asked for.
@@ -110,7 +148,7 @@ impl Sequencer {
         tokio::select! {
             () = self.tasks.requested() => {}
             () = self.run_trims() => {}
-            () = self.crawlers.run() => {}
+            () = self.relays.run(&self.stream) => {}
         }
     }
 

@@ -8,7 +8,7 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use http::HeaderValue;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, VARY};
-use rochdale_protocol::syntax::Did;
+use rochdale_protocol::syntax::{Datetime, Did};
 use rochdale_resolver::Resolver;
 use rochdale_service::Env;
 use rochdale_service::config::{ConfigError, KeyFileError, read_or_create_key_file};
@@ -26,12 +26,14 @@ use crate::blob::Blobs;
 use crate::config::Config;
 use crate::identity::plc::PlcClient;
 use crate::keys::Keyring;
-use crate::mail::{Mailer, Transport};
+use crate::mail::Mailer;
 use crate::repo::Repos;
 use crate::sequencer::Sequencer;
 use crate::store::{self, Store};
 use crate::{api, blob, job, repo, sequencer, web};
 
+/// No clock that was set says less: the beginning of 2025, Unix ms.
+const EARLIEST_MS: i64 = 1_735_689_600_000;
 /// Passwords that may wait for a slot.
 const PASSWORDS_WAITING: usize = 64;
 
@@ -59,6 +61,9 @@ pub enum StartError {
     /// The place of the blobs cannot be used.
     #[error(transparent)]
     Blobs(#[from] blob::BackendError),
+    /// The clock was never set: revisions and sequence numbers are made of the time.
+    #[error("the system clock says {0}: set it, then start again")]
+    Clock(Datetime),
     /// The password settings are not good.
     #[error(transparent)]
     Password(#[from] PasswordError),
@@ -69,6 +74,10 @@ pub enum StartError {
 /// # Errors
 /// Says what to do about a port, folder, key file or database that cannot be used.
 pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
+    let now_ms = i64::try_from(env.clock.now_ms()).unwrap_or(i64::MAX);
+    if now_ms < EARLIEST_MS {
+        return Err(StartError::Clock(Datetime::from_unix_ms(now_ms)));
+    }
     let (listener, running) = listen(&config.endpoint).await?;
     let limits = RateLimits::new(&config.limits, Arc::clone(&env.clock));
     let pds = compose(config, &env, running.url.clone()).await?;
@@ -86,8 +95,9 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
 }
 
 fn router(pds: &Pds, limits: RateLimits) -> Router {
-    xrpc::router(api::table(), api::rest(), limits)
-        .merge(web::routes())
+    xrpc::router(api::table(), api::rest(), limits.clone())
+        .merge(api::operator::routes(limits))
+        .merge(web::routes(pds.dev))
         .layer(middleware::from_fn(mark_private))
         .with_state(Arc::clone(pds))
 }
@@ -172,7 +182,6 @@ async fn compose(config: Config, env: &Env, url: String) -> Result<Pds, StartErr
         Arc::clone(&env.clock),
     );
     let bare_host = host.split(':').next().unwrap_or_default().to_owned();
-    let mailer = mailer(&config, &bare_host)?;
     let Kept {
         sequencer,
         store,
@@ -199,36 +208,10 @@ async fn compose(config: Config, env: &Env, url: String) -> Result<Pds, StartErr
         resolver,
         plc: PlcClient::new(config.plc_url.clone(), env.outbound.clone()),
         outbound: env.outbound.clone(),
-        mailer,
+        mailer: Mailer::new(config.data_dir.join("outbox"), host.clone()),
         host,
         config,
     }))
-}
-
-fn mailer(config: &Config, host: &str) -> Result<Mailer, ConfigError> {
-    let from = match &config.mail_from {
-        Some(from) => from.clone(),
-        None => format!("noreply@{host}").parse().map_err(|_syntax| {
-            ConfigError::invalid(
-                "pds.mail_from",
-                "",
-                "a mail address: none can be made of the host",
-            )
-        })?,
-    };
-    let transport = match &config.mail_server {
-        Some(server) => Transport::smtp(server.clone()),
-        None => {
-            let folder = config.data_dir.join("outbox");
-            let shown = folder.display();
-            tracing::info!(
-                folder = %shown,
-                "no mail server is configured (pds.smtp_url): mail goes into a folder, see /outbox"
-            );
-            Transport::Folder(folder)
-        }
-    };
-    Ok(Mailer::new(transport, from))
 }
 
 /// Everything that is kept on disk.

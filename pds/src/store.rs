@@ -7,10 +7,10 @@
 pub mod account;
 mod account_change;
 mod account_row;
+pub mod audit;
 pub mod blob;
 pub mod event;
 pub mod invite;
-pub mod mail;
 pub mod node;
 pub mod preference;
 pub mod purge;
@@ -21,13 +21,14 @@ pub mod session;
 
 use std::sync::Arc;
 
+use rochdale_protocol::syntax::Did;
 use rochdale_service::sqlite::{Database, Migration, ReadError, WriteError};
 use rochdale_service::stream::Frame;
 use rusqlite::types::Type;
 
 pub use account::AccountStore;
+pub use audit::AuditStore;
 pub use invite::InviteStore;
-pub use mail::MailStore;
 pub use preference::PreferenceStore;
 pub use session::SessionStore;
 
@@ -55,8 +56,8 @@ pub const MIGRATIONS: &[Migration] = &[
     },
     Migration {
         number: 5,
-        name: "mail",
-        sql: include_str!("store/schema/0005_mail.sql"),
+        name: "moderation",
+        sql: include_str!("store/schema/0005_moderation.sql"),
     },
 ];
 
@@ -74,8 +75,8 @@ pub struct Store {
     pub invites: Arc<dyn InviteStore>,
     /// Preferences of apps.
     pub preferences: Arc<dyn PreferenceStore>,
-    /// Mail that is still to be sent.
-    pub mail: Arc<dyn MailStore>,
+    /// What operators did.
+    pub audit: AuditStore,
 }
 
 impl std::fmt::Debug for Store {
@@ -93,7 +94,7 @@ impl Store {
             sessions: Arc::new(session::SqliteSessions::new(database.clone())),
             invites: Arc::new(invite::SqliteInvites::new(database.clone())),
             preferences: Arc::new(preference::SqlitePreferences::new(database.clone())),
-            mail: Arc::new(mail::SqliteMail::new(database.clone())),
+            audit: AuditStore::new(database.clone()),
         }
     }
 }
@@ -169,12 +170,19 @@ pub(crate) fn apply_unconditional(
     account_change::apply(db, change).map_err(|error| match error {
         ChangeError::Store(error) => error,
         ChangeError::Gone
-        | ChangeError::PasswordChanged
         | ChangeError::CodeInvalid
         | ChangeError::CodeExpired
         | ChangeError::HandleTaken
         | ChangeError::EmailTaken => StoreError::Failed(error.to_string()),
     })
+}
+
+/// Forgets the signing key that was promised to `did`: its account has it now.
+///
+/// # Errors
+/// Whatever SQLite reports.
+pub(crate) fn forget_reserved_key(db: &rusqlite::Connection, did: &Did) -> Result<(), StoreError> {
+    Ok(account_change::clear_reserved_key(db, did.as_str())?)
 }
 
 /// Parses a text column into a domain type.

@@ -96,13 +96,10 @@ impl Relay {
                 return Ok(());
             };
             after = last.id;
-            for takedown in page {
-                self.hidden.hide(takedown.did.as_str(), u64::MAX);
-                if !takedown.announced {
-                    self.shards
-                        .command(&takedown.did, Command::TakeDown)
-                        .await?;
-                }
+            for takedown in page.iter().filter(|takedown| !takedown.announced) {
+                self.shards
+                    .command(&takedown.did, Command::TakeDown)
+                    .await?;
             }
         }
     }

@@ -12,6 +12,8 @@ use serde::Deserialize;
 use crate::hosts::{HostName, NameRules};
 use crate::log::LogOptions;
 
+const SUBSCRIBER_STALL: Duration = Duration::from_secs(30);
+
 /// The `[relay]` table as written.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -34,10 +36,15 @@ pub struct Raw {
     pub crawl_relays: bool,
     /// Hosts with wide limits: names, or `*.example.org` for all below `example.org`.
     pub trusted_hosts: Vec<String>,
+    /// Hosts whose commits need not prove where they come from, for they predate inductive proofs: names or patterns, as above.
+    pub lenient_hosts: Vec<String>,
     /// Accounts a new host may have before further ones are throttled.
     pub accounts_per_host: u64,
     /// Hosts the public may bring in per day.
     pub new_hosts_per_day: u64,
+    /// Hours without an event after which a small host is hung up on, until it asks to be crawled or a day has passed; 0:
+    /// never. Hosts named in `hosts` stay connected.
+    pub idle_hours: u64,
     /// How long events are kept, in hours.
     pub retain_hours: u64,
     /// How many bytes of events are kept, in MiB.
@@ -70,8 +77,10 @@ impl Default for Raw {
             public_crawl: true,
             crawl_relays: false,
             trusted_hosts: Vec::new(),
+            lenient_hosts: Vec::new(),
             accounts_per_host: 100,
             new_hosts_per_day: 50,
+            idle_hours: 24,
             retain_hours: 72,
             retain_mib: 20 * 1024,
             segment_mib: 256,
@@ -113,10 +122,14 @@ pub struct Config {
     pub crawl_relays: bool,
     /// Names and patterns of hosts with wide limits.
     pub trusted_hosts: Vec<String>,
+    /// Names and patterns of hosts whose commits need not prove where they come from.
+    pub lenient_hosts: Vec<String>,
     /// Accounts a new host may have.
     pub accounts_per_host: u64,
     /// Hosts the public may bring in per day.
     pub new_hosts_per_day: u64,
+    /// How long nothing may come from a small host before it is hung up on; `None`: for ever.
+    pub idle_after: Option<Duration>,
     /// Size and age of the log.
     pub log: LogOptions,
     /// Events held ready in memory for subscribers, in bytes.
@@ -131,6 +144,8 @@ pub struct Config {
     pub subscribers: usize,
     /// Subscribers of one address at the same time.
     pub subscribers_per_address: usize,
+    /// How long a subscriber may accept no byte.
+    pub subscriber_stall: Duration,
     /// What is shared with other services.
     pub shared: Shared,
 }
@@ -169,11 +184,8 @@ impl Config {
             hosts: raw.hosts.iter().map(host).collect::<Result<_, _>>()?,
             public_crawl: raw.public_crawl,
             crawl_relays: raw.crawl_relays,
-            trusted_hosts: raw
-                .trusted_hosts
-                .into_iter()
-                .map(trusted)
-                .collect::<Result<_, _>>()?,
+            trusted_hosts: patterns("relay.trusted_hosts", raw.trusted_hosts)?,
+            lenient_hosts: patterns("relay.lenient_hosts", raw.lenient_hosts)?,
             accounts_per_host: within(
                 "relay.accounts_per_host",
                 raw.accounts_per_host,
@@ -184,6 +196,7 @@ impl Config {
                 raw.new_hosts_per_day,
                 0..=1 << 40,
             )?,
+            idle_after: idle_after(raw.idle_hours)?,
             log,
             ready_bytes: mebibytes("relay.ready_mib", raw.ready_mib, 1)?,
             in_flight_bytes: mebibytes("relay.in_flight_mib", raw.in_flight_mib, 32)?,
@@ -199,9 +212,15 @@ impl Config {
                 raw.subscribers_per_address,
                 1..=1 << 20,
             )?),
+            subscriber_stall: SUBSCRIBER_STALL,
             shared,
         })
     }
+}
+
+fn idle_after(hours: u64) -> Result<Option<Duration>, ConfigError> {
+    let hours = within("relay.idle_hours", hours, 0..=24 * 365)?;
+    Ok((hours > 0).then(|| Duration::from_secs(hours * 3_600)))
 }
 
 fn mebibytes(key: &str, value: u64, least: u64) -> Result<usize, ConfigError> {
@@ -212,17 +231,20 @@ fn size(value: u64) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX)
 }
 
-fn trusted(pattern: String) -> Result<String, ConfigError> {
-    let pattern = pattern.to_ascii_lowercase();
-    let name = pattern.strip_prefix("*.").unwrap_or(&pattern);
-    match HostName::parse(name, NameRules { localhost: true }) {
-        Ok(_) => Ok(pattern),
-        Err(_) => Err(ConfigError::invalid(
-            "relay.trusted_hosts",
-            pattern,
-            "host names, or \"*.\" and a domain",
-        )),
-    }
+fn patterns(key: &str, patterns: Vec<String>) -> Result<Vec<String>, ConfigError> {
+    let check = |pattern: String| {
+        let pattern = pattern.to_ascii_lowercase();
+        let name = pattern.strip_prefix("*.").unwrap_or(&pattern);
+        match HostName::parse(name, NameRules { localhost: true }) {
+            Ok(_) => Ok(pattern),
+            Err(_) => Err(ConfigError::invalid(
+                key,
+                pattern,
+                "host names, or \"*.\" and a domain",
+            )),
+        }
+    };
+    patterns.into_iter().map(check).collect()
 }
 
 #[cfg(test)]

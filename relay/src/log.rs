@@ -6,21 +6,20 @@
 
 mod append;
 mod events;
-
 mod format;
 mod hidden;
 mod retention;
 mod segment;
+mod segments;
 
 #[cfg(test)]
 mod tests;
 
 pub use append::{Appender, Draft};
-
 pub use events::StreamLog;
 pub use format::{Kind, Record, flags};
 pub use hidden::Hidden;
-pub use segment::{Log, LogOptions};
+pub use segments::{Log, LogOptions};
 
 /// What can go wrong with the output log.
 #[derive(Debug, thiserror::Error)]

@@ -1,5 +1,5 @@
-//! What the relay remembers besides the log: hosts and cursors, accounts and the state of their repositories, bans,
-//! takedowns. The only module that knows SQL.
+//! What the relay remembers besides the log: hosts and cursors, accounts, their identities and the state of their
+//! repositories, bans, takedowns. The only module that knows SQL.
 //!
 //! The log is the truth about events: account state is written after the log, in batches, and what a crash loses of it is
 //! read from the log again.
@@ -7,6 +7,7 @@
 mod account;
 mod ban;
 mod host;
+mod identity;
 mod progress;
 mod takedown;
 
@@ -22,11 +23,18 @@ pub use host::HostRow;
 pub use progress::Progress;
 pub use takedown::Takedown;
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    number: 1,
-    name: "state",
-    sql: include_str!("store/schema/0001_state.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        number: 1,
+        name: "state",
+        sql: include_str!("store/schema/0001_state.sql"),
+    },
+    Migration {
+        number: 2,
+        name: "identity",
+        sql: include_str!("store/schema/0002_identity.sql"),
+    },
+];
 
 /// Why the store gave no answer.
 #[derive(Debug, thiserror::Error)]

@@ -23,6 +23,10 @@ mod accounts;
 mod api;
 #[path = "relay/hosts.rs"]
 mod hosts;
+#[path = "relay/identity.rs"]
+mod identity;
+#[path = "relay/idle.rs"]
+mod idle;
 #[path = "relay/restart.rs"]
 mod restart;
 #[path = "relay/stream.rs"]

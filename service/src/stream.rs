@@ -137,6 +137,8 @@ pub struct Stream {
     head: watch::Sender<u64>,
     cold_readers: Semaphore,
     seats: Arc<Seats>,
+    /// Told when a subscriber is gone.
+    left: Notify,
     shutdown: Shutdown,
     sent: metrics::Counter,
 }
@@ -170,6 +172,7 @@ impl Stream {
                 options.max_subscribers,
                 options.max_per_ip,
             )),
+            left: Notify::new(),
             sent: metrics::counter!("rochdale_stream_frames_sent_total", "stream" => name),
             log,
             options,
@@ -216,6 +219,11 @@ impl Stream {
     /// Subscribers connected now.
     pub fn subscribers(&self) -> usize {
         self.seats.taken()
+    }
+
+    /// Waits until a subscriber has gone since the last call. For one task.
+    pub async fn somebody_left(&self) {
+        self.left.notified().await;
     }
 
     /// Turns a request into a subscriber: `cursor` is the last number it has seen, or nothing for
@@ -288,6 +296,7 @@ impl Stream {
         .increment(1);
         subscriber.part(end).await;
         drop(seat);
+        self.left.notify_one();
     }
 }
 

@@ -6,6 +6,7 @@
 //! unknown method means (an error, or a proxied call) is the service's fallback.
 
 mod body;
+mod compress;
 mod cors;
 mod error;
 mod input;

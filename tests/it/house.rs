@@ -115,21 +115,112 @@ fn kind_name(kind: Kind) -> &'static str {
 }
 
 /// Methods of the published schemas that neither service answers, and why.
-const ELSEWHERE: [(&str, &str); 7] = [
-    (
-        "com.atproto.admin.updateAccountSigningKey",
-        "signing keys never leave the server",
-    ),
+const ELSEWHERE: [(&str, &str); 10] = [
     ("com.atproto.label.", "labellers"),
-    ("com.atproto.temp.", "entryways, but for checkSignupQueue"),
+    ("com.atproto.temp.addReservedHandle", "entryways"),
+    ("com.atproto.temp.checkHandleAvailability", "entryways"),
+    ("com.atproto.temp.dereferenceScope", "entryways"),
+    ("com.atproto.temp.fetchLabels", "labellers"),
+    ("com.atproto.temp.requestPhoneVerification", "entryways"),
+    ("com.atproto.temp.revokeAccountCredentials", "entryways"),
     ("com.atproto.moderation.", "passed on to the report service"),
     ("com.atproto.lexicon.", "the lexicon resolver"),
     (
         "com.atproto.sync.listReposByCollection",
         "the collection directory",
     ),
-    ("com.atproto.identity.", "answered where listed"),
 ];
+
+/// Sync methods that are a relay's and not a PDS's.
+const OF_RELAYS: [&str; 5] = [
+    "com.atproto.sync.getHostStatus",
+    "com.atproto.sync.listHosts",
+    "com.atproto.sync.listReposByCollection",
+    "com.atproto.sync.notifyOfUpdate",
+    "com.atproto.sync.requestCrawl",
+];
+
+#[test]
+fn the_pds_answers_every_method_of_its_areas_itself() {
+    let table = rochdale_pds::api::table();
+    let answered: BTreeSet<&str> = table.iter().map(|row| row.nsid).collect();
+    assert_eq!(answered.len(), table.len(), "a method stands there twice");
+    let areas = ["admin", "identity", "repo", "server", "sync"];
+    let mut missing: Vec<String> = schemas()
+        .into_iter()
+        .filter(|(_, kind)| kind_name_known(kind))
+        .map(|(nsid, _)| nsid)
+        .filter(|nsid| {
+            let rest = nsid.strip_prefix("com.atproto.");
+            let area = rest.and_then(|rest| rest.split('.').next());
+            area.is_some_and(|area| areas.contains(&area)) && !OF_RELAYS.contains(&nsid.as_str())
+        })
+        .chain(
+            [
+                "com.atproto.temp.checkSignupQueue",
+                "app.bsky.actor.getPreferences",
+                "app.bsky.actor.putPreferences",
+            ]
+            .map(str::to_owned),
+        )
+        .collect();
+    assert!(missing.len() > 70, "the schemas are gone");
+    missing.retain(|nsid| !answered.contains(nsid.as_str()));
+    assert!(missing.is_empty(), "not answered: {missing:?}");
+}
+
+/// What one address may ask of a method, as points in seconds.
+const PER_ADDRESS: [(&str, &[(u32, u32)]); 6] = [
+    ("com.atproto.server.createAccount", &[(100, 300)]),
+    ("com.atproto.server.resetPassword", &[(50, 300)]),
+    ("com.atproto.server.deleteAccount", &[(50, 300)]),
+    (
+        "com.atproto.server.requestPasswordReset",
+        &[(15, 3_600), (50, 86_400)],
+    ),
+    ("com.atproto.sync.getRepo", &[(6_000, 300)]),
+    ("com.atproto.sync.getCheckout", &[(6_000, 300)]),
+];
+
+/// Methods with a larger body than 150 KiB, in bytes.
+const BODIES: [(&str, u64); 4] = [
+    ("app.bsky.actor.putPreferences", 1_000_000),
+    ("com.atproto.repo.createRecord", 1_000_000),
+    ("com.atproto.repo.putRecord", 1_000_000),
+    ("com.atproto.repo.applyWrites", 1_000_000),
+];
+
+#[test]
+fn methods_of_the_pds_have_the_limits_that_clients_know() {
+    let table = rochdale_pds::api::table();
+    let row = |nsid: &str| {
+        let found = table.iter().find(|row| row.nsid == nsid);
+        found.unwrap_or_else(|| panic!("{nsid} is gone"))
+    };
+    for (nsid, budgets) in PER_ADDRESS {
+        let found: Vec<(u32, u32)> = row(nsid)
+            .limits
+            .per_ip
+            .iter()
+            .map(|budget| (budget.points, budget.seconds))
+            .collect();
+        assert_eq!(found, budgets, "{nsid}");
+    }
+    for row in &table {
+        let is_export = matches!(
+            row.nsid,
+            "com.atproto.sync.getRepo" | "com.atproto.sync.getCheckout"
+        );
+        assert_eq!(row.limits.in_global, !is_export, "{}", row.nsid);
+        let streams = ["uploadBlob", "importRepo"];
+        if streams.iter().any(|name| row.nsid.ends_with(name)) {
+            continue;
+        }
+        let known = BODIES.iter().find(|(nsid, _)| *nsid == row.nsid);
+        let largest = known.map_or(150 << 10, |(_, bytes)| *bytes);
+        assert_eq!(row.limits.body_bytes, largest, "{}", row.nsid);
+    }
+}
 
 #[test]
 fn every_row_of_the_route_tables_has_its_published_schema_and_kind() {

@@ -2,7 +2,6 @@
 //! live in `tests/support`.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::too_many_lines,
     clippy::indexing_slicing,
     reason = "a test reports by panicking, and a table of cases stays in one piece"
@@ -14,6 +13,7 @@ mod crash;
 mod disk;
 mod hangup;
 mod house;
+mod metrics;
 mod path;
 mod stall;
 mod start;

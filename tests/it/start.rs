@@ -161,7 +161,7 @@ async fn a_variable_wins_over_what_up_proposes_and_a_flag_over_the_variable() {
         .unwrap();
     assert_eq!(described["inviteCodeRequired"], true);
     assert_eq!(described["availableUserDomains"][0], ".mill.test");
-    assert!(stack.data().join("pds.sqlite").exists());
+    assert!(stack.data().join("pds.sqlite").try_exists().unwrap());
     let left = std::fs::read_dir(elsewhere.path()).unwrap().count();
     assert_eq!(left, 0, "the folder of the variable is not used");
 }

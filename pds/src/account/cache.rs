@@ -130,7 +130,7 @@ impl Accounts {
 mod tests {
     use super::*;
     use crate::store::account::tests::Fixture;
-    use crate::store::account::{AccountChange, Set};
+    use crate::store::account::{AccountChange, Set, Takedown};
 
     #[tokio::test]
     async fn a_change_is_seen_at_once_under_every_name() {
@@ -148,7 +148,10 @@ mod tests {
                 .unwrap()
                 .is_active()
         );
-        let down = AccountChange::of(id).set(Set::Takedown(Some("1".to_owned())));
+        let down = AccountChange::of(id).set(Set::Takedown(Some(Takedown {
+            reference: "1".to_owned(),
+            until_ms: None,
+        })));
         fixture.store.accounts.change(down).await.unwrap();
         accounts.changed(&before);
         assert!(!accounts.by_did(&did).await.unwrap().unwrap().is_active());

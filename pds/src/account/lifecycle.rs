@@ -5,7 +5,6 @@
 use std::sync::Arc;
 
 use rochdale_protocol::plc::DidDocument;
-use rochdale_protocol::syntax::Did;
 use rochdale_resolver::ResolveError;
 
 use super::{Account, AccountStatus};
@@ -13,7 +12,7 @@ use crate::app::{App, Pds};
 use crate::keys::KeyError;
 use crate::repo::WriteError;
 use crate::sequencer::EventDraft;
-use crate::store::account::{AccountChange, ChangeError, Deactivation, Redeem, Set};
+use crate::store::account::{AccountChange, ChangeError, Deactivation, Redeem, Set, Takedown};
 
 /// Why an account was not activated.
 #[derive(Debug, thiserror::Error)]
@@ -83,22 +82,13 @@ pub fn check_document(
     Ok(())
 }
 
-/// The document as it is now: the member has just changed it, and comes back until it fits.
-///
-/// # Errors
-/// When it cannot be had.
-pub async fn newest_document(pds: &App, did: &Did) -> Result<Arc<DidDocument>, ResolveError> {
-    pds.resolver.purge(did);
-    pds.resolver.did_document(did).await
-}
-
 /// Wakes an account: `#account`, `#identity` and `#sync` with a commit of its present key.
 /// Waking an active account sends them again.
 ///
 /// # Errors
 /// When the DID document does not name this server and key.
 pub async fn activate(pds: Pds, account: Arc<Account>) -> Result<(), ActivateError> {
-    let document = newest_document(&pds, &account.did).await?;
+    let document = pds.resolver.refresh(&account.did).await?;
     check_document(&pds, &account, &document)?;
     let change = AccountChange::of(account.id).set(Set::Deactivated(None));
     let now_us = pds.clock.now_us();
@@ -129,54 +119,44 @@ pub async fn deactivate(
         at_ms: pds.now_ms(),
         delete_after_ms,
     };
-    change_state(&pds, &account, Set::Deactivated(Some(state))).await
+    let verdict = Verdict {
+        deactivated: Some(Some(state)),
+        ..Verdict::default()
+    };
+    judge(pds, account, verdict).await
 }
 
-/// Wakes an account on the operator's word, without looking at its DID document.
+/// What becomes of an account's state; what is `None` stays as it is.
+#[derive(Debug, Clone, Default)]
+pub struct Verdict {
+    /// A takedown, or that it is lifted.
+    pub takedown: Option<Option<Takedown>>,
+    /// Deactivation, or waking on the operator's word, without a look at the DID document.
+    pub deactivated: Option<Option<Deactivation>>,
+}
+
+/// Sets an account's state, and tells it in one event even when nothing changed. Sessions end with
+/// a takedown.
 ///
 /// # Errors
 /// When the account is gone or the store fails.
-pub async fn reactivate(pds: Pds, account: Arc<Account>) -> Result<(), ChangeError> {
-    change_state(&pds, &account, Set::Deactivated(None)).await
-}
-
-/// Takes an account down under a reference, or lifts the takedown. Sessions end with a takedown.
-///
-/// # Errors
-/// When the account is gone or the store fails.
-pub async fn take_down(
-    pds: Pds,
-    account: Arc<Account>,
-    reference: Option<String>,
-) -> Result<(), ChangeError> {
-    change_state(&pds, &account, Set::Takedown(reference)).await
-}
-
-async fn change_state(pds: &App, account: &Account, set: Set) -> Result<(), ChangeError> {
-    let mut after = account.clone();
+pub async fn judge(pds: Pds, account: Arc<Account>, verdict: Verdict) -> Result<(), ChangeError> {
+    let mut after = Account::clone(&account);
     let mut change = AccountChange::of(account.id);
-    match &set {
-        Set::Takedown(reference) => {
-            change.revoke_sessions = reference.is_some();
-            after.takedown_ref.clone_from(reference);
-        }
-        Set::Deactivated(state) => after.deactivated_at_ms = state.map(|state| state.at_ms),
-        Set::Handle(_)
-        | Set::Email(_)
-        | Set::EmailPending(_)
-        | Set::EmailProven(..)
-        | Set::EmailFactor(_)
-        | Set::PasswordHash(_)
-        | Set::InvitesDisabled(_) => {}
+    if let Some(takedown) = verdict.takedown {
+        change.revoke_sessions = takedown.is_some();
+        after.takedown_ref = takedown.as_ref().map(|one| one.reference.clone());
+        after.suspended_until_ms = takedown.as_ref().and_then(|one| one.until_ms);
+        change = change.set(Set::Takedown(takedown));
+    }
+    if let Some(state) = verdict.deactivated {
+        after.deactivated_at_ms = state.map(|state| state.at_ms);
+        change = change.set(Set::Deactivated(state));
     }
     let now_us = pds.clock.now_us();
     let event = EventDraft::account(account.id, &account.did, after.status(), now_us);
-    let done = pds
-        .store
-        .accounts
-        .change(change.set(set).sends(vec![event]))
-        .await;
-    pds.accounts.changed(account);
+    let done = pds.store.accounts.change(change.sends(vec![event])).await;
+    pds.accounts.changed(&account);
     done
 }
 
@@ -190,13 +170,9 @@ pub async fn delete(
     redeem: Option<Redeem>,
 ) -> Result<(), ChangeError> {
     let event = EventDraft::deleted(account.id, &account.did, pds.clock.now_us());
-    let done = pds
-        .store
-        .accounts
-        .delete(account.id, redeem, vec![event])
-        .await;
+    let done = pds.store.accounts.delete(account.id, redeem, event).await;
     pds.accounts.changed(&account);
-    done?;
+    pds.sequencer.hide(account.id, done?);
     pds.keys.forget(account.id);
     pds.repos.forget(account.id);
     pds.repos.purge_soon();

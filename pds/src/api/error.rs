@@ -12,9 +12,9 @@ use rochdale_resolver::ResolveError;
 use rochdale_service::xrpc::XrpcError;
 
 use crate::account::email::EmailError;
-use crate::account::email_change::EmailChangeError;
 use crate::account::handle::HandleError;
 use crate::account::handle_change::{ExternalHandleError, HandleChangeError};
+use crate::account::key_change::KeyChangeError;
 use crate::account::lifecycle::ActivateError;
 use crate::account::mailed::MailCodeError;
 use crate::account::session::{RenewError, SignInError};
@@ -25,10 +25,9 @@ use crate::auth::password::PasswordError;
 use crate::auth::token::TokenError;
 use crate::identity::plc::PlcClientError;
 use crate::keys::KeyError;
-use crate::mail::MessageError;
+use crate::mail::MailError;
 use crate::store::StoreError;
 use crate::store::account::{ChangeError, CreateError};
-use crate::store::invite::AddOwnError;
 use crate::store::session::AppPasswordError;
 
 /// A refusal with status 400.
@@ -82,8 +81,8 @@ impl From<KeyError> for XrpcError {
     }
 }
 
-impl From<MessageError> for XrpcError {
-    fn from(error: MessageError) -> Self {
+impl From<MailError> for XrpcError {
+    fn from(error: MailError) -> Self {
         XrpcError::internal(error)
     }
 }
@@ -145,13 +144,6 @@ impl From<SignInError> for XrpcError {
             SignInError::TakenDown => {
                 status(StatusCode::UNAUTHORIZED, names::ACCOUNT_TAKEDOWN, error)
             }
-            SignInError::FactorRequired => status(
-                StatusCode::UNAUTHORIZED,
-                names::AUTH_FACTOR_TOKEN_REQUIRED,
-                error,
-            ),
-            SignInError::Change(error) => error.into(),
-            SignInError::Mail(error) => error.into(),
             SignInError::Password(error) => error.into(),
             SignInError::Store(error) => error.into(),
         }
@@ -210,21 +202,6 @@ impl From<EmailError> for XrpcError {
     }
 }
 
-impl From<EmailChangeError> for XrpcError {
-    fn from(error: EmailChangeError) -> Self {
-        match error {
-            EmailChangeError::Address(error) => error.into(),
-            EmailChangeError::TokenRequired => bad(names::TOKEN_REQUIRED, error),
-            EmailChangeError::OtherAddress => bad(names::INVALID_EMAIL, error),
-            EmailChangeError::Taken | EmailChangeError::NotConfirmed | EmailChangeError::NoMail => {
-                invalid(error)
-            }
-            EmailChangeError::Message(error) => error.into(),
-            EmailChangeError::Change(error) => error.into(),
-        }
-    }
-}
-
 impl From<PlcClientError> for XrpcError {
     fn from(error: PlcClientError) -> Self {
         match error {
@@ -250,15 +227,6 @@ impl From<CreateError> for XrpcError {
     }
 }
 
-impl From<AddOwnError> for XrpcError {
-    fn from(error: AddOwnError) -> Self {
-        match error {
-            AddOwnError::Raced => bad(names::DUPLICATE_CREATE, error),
-            AddOwnError::Store(error) => error.into(),
-        }
-    }
-}
-
 impl From<SignUpError> for XrpcError {
     fn from(error: SignUpError) -> Self {
         match error {
@@ -280,11 +248,6 @@ impl From<ChangeError> for XrpcError {
     fn from(error: ChangeError) -> Self {
         match error {
             ChangeError::Gone => bad(names::ACCOUNT_NOT_FOUND, error),
-            ChangeError::PasswordChanged => status(
-                StatusCode::UNAUTHORIZED,
-                names::AUTHENTICATION_REQUIRED,
-                error,
-            ),
             ChangeError::CodeInvalid => bad(names::INVALID_TOKEN, error),
             ChangeError::CodeExpired => bad(names::EXPIRED_TOKEN, error),
             ChangeError::HandleTaken | ChangeError::EmailTaken => invalid(error),
@@ -317,11 +280,24 @@ impl From<ActivateError> for XrpcError {
     }
 }
 
+impl From<KeyChangeError> for XrpcError {
+    fn from(error: KeyChangeError) -> Self {
+        match error {
+            KeyChangeError::NotHeld { .. } | KeyChangeError::DocumentFirst => invalid(error),
+            KeyChangeError::Document(error) => resolve_error(error),
+            KeyChangeError::Directory(error) => error.into(),
+            KeyChangeError::Key(error) => error.into(),
+            KeyChangeError::Write(error) => error.into(),
+            KeyChangeError::Store(error) => error.into(),
+        }
+    }
+}
+
 impl From<MailCodeError> for XrpcError {
     fn from(error: MailCodeError) -> Self {
         match error {
             MailCodeError::NoAddress => invalid(error),
-            MailCodeError::Message(error) => error.into(),
+            MailCodeError::Mail(error) => error.into(),
             MailCodeError::Store(error) => error.into(),
         }
     }

@@ -7,14 +7,12 @@
 use std::sync::Arc;
 
 use axum::extract::{FromRef, FromRequestParts};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use rochdale_protocol::syntax::Did;
 use rochdale_service::xrpc::XrpcError;
-use subtle::ConstantTimeEq;
 
+use super::operator::by_password;
 use super::token::Scope;
 use crate::account::{Account, AccountId, AccountStatus};
 use crate::app::Pds;
@@ -85,7 +83,7 @@ impl Member {
         match self.account.status() {
             AccountStatus::Active => Ok(()),
             AccountStatus::Deactivated => Err(AuthError::Deactivated),
-            AccountStatus::TakenDown => Err(AuthError::TakenDown),
+            AccountStatus::Suspended | AccountStatus::TakenDown => Err(AuthError::TakenDown),
         }
     }
 
@@ -123,10 +121,6 @@ pub struct AnyMember(pub Member);
 #[derive(Debug, Clone)]
 pub struct FullOrTakenDown(pub Member);
 
-/// The operator.
-#[derive(Debug, Clone, Copy)]
-pub struct Admin;
-
 /// Anyone; members and the operator may see more.
 #[derive(Debug, Clone)]
 pub enum Viewer {
@@ -151,7 +145,7 @@ impl Viewer {
 }
 
 /// The scheme and the rest of the `Authorization` header.
-fn credentials(parts: &Parts) -> Result<Option<(&str, &str)>, AuthError> {
+pub(super) fn credentials(parts: &Parts) -> Result<Option<(&str, &str)>, AuthError> {
     let Some(header) = parts.headers.get(AUTHORIZATION) else {
         return Ok(None);
     };
@@ -185,7 +179,7 @@ async fn session(pds: &Pds, token: &str) -> Result<Member, AuthError> {
 }
 
 fn not_taken_down(member: Member) -> Result<Member, AuthError> {
-    if member.account.status() == AccountStatus::TakenDown {
+    if member.account.is_taken_down() {
         return Err(AuthError::TakenDown);
     }
     if member.scope == Scope::TakenDown {
@@ -201,18 +195,6 @@ fn appealing_or_not_taken_down(member: Member) -> Result<Member, AuthError> {
     } else {
         not_taken_down(member)
     }
-}
-
-fn is_admin(pds: &Pds, encoded: &str) -> bool {
-    let Ok(decoded) = STANDARD.decode(encoded) else {
-        return false;
-    };
-    let Some(password) = decoded.strip_prefix(b"admin:") else {
-        return false;
-    };
-    password
-        .ct_eq(pds.config.admin_password.expose().as_bytes())
-        .into()
 }
 
 async fn member(parts: &Parts, pds: &Pds) -> Result<Member, AuthError> {
@@ -260,22 +242,11 @@ extractor!(FullOrTakenDown, |parts, pds| {
     }
 });
 
-extractor!(Admin, |parts, pds| {
-    match credentials(parts)? {
-        Some((scheme, encoded))
-            if scheme.eq_ignore_ascii_case("basic") && is_admin(&pds, encoded) =>
-        {
-            Ok(Self)
-        }
-        Some(_) | None => Err(AuthError::NotAdmin),
-    }
-});
-
 extractor!(Viewer, |parts, pds| {
     match credentials(parts)? {
         None => Ok(Self::Nobody),
         Some((scheme, encoded)) if scheme.eq_ignore_ascii_case("basic") => {
-            if is_admin(&pds, encoded) {
+            if by_password(&pds, encoded).is_some() {
                 Ok(Self::Admin)
             } else {
                 Err(AuthError::NotAdmin)

@@ -26,15 +26,13 @@ use super::plan::Source;
 use super::seal::sign;
 use super::shelf::Shelf;
 use super::slots::{Open, Slot, Turn};
-use super::{CLOCK_ID, CommitMeta, Inner, Repos, WriteError};
+use super::{CommitMeta, Inner, Repos, WriteError, rev};
 use crate::account::Account;
 use crate::sequencer::EventDraft;
 use crate::store::repo::{AccountRule, ApplyError, BlobRule, Head, RecordChange, RepoWrite};
 use crate::store::{StoreError, node, read_error, repo as store, write_error};
 use staged::{Staged, Writer};
 
-/// How far an imported revision may lie in the future, in microseconds.
-const REV_DRIFT_US: u64 = 5 * 60 * 1_000_000;
 /// Records changed by one value.
 const CHANGES_PER_VALUE: usize = 100;
 /// Bytes of records changed by one value.
@@ -165,14 +163,14 @@ impl Inner {
     ) -> Result<CommitMeta, ImportError> {
         let commit = staged.commit(&account.did)?;
         let now_us = self.clock.now_us();
-        if commit.rev.micros() > now_us + REV_DRIFT_US {
+        if rev::is_from_the_future(commit.rev, now_us) {
             return Err(ImportError::Revision { rev: commit.rev });
         }
         let slot = self.slots.get(account.id);
         let mut turn = slot.turn().await?;
         self.heal(&account, &slot, &mut turn).await?;
         let head = self.open(&slot, &mut turn).await?.head.clone();
-        let rev = Tid::next(Some(head.rev.max(commit.rev)), now_us, CLOCK_ID);
+        let rev = rev::anew(head.rev, now_us).max(rev::anew(commit.rev, now_us));
         let work = Arc::new(Import {
             inner: Arc::clone(&self),
             account,
@@ -209,7 +207,7 @@ impl Inner {
         }
         tracing::warn!(account = account.id.0, "completing an interrupted import");
         let head = self.stored_head(account.id)?;
-        let rev = Tid::next(Some(head.rev), self.clock.now_us(), CLOCK_ID);
+        let rev = rev::anew(head.rev, self.clock.now_us());
         self.complete(account, slot, turn, rev).await.map(|_| ())
     }
 
@@ -222,7 +220,7 @@ impl Inner {
     }
 
     /// Builds the tree of the records that are there and makes it the head.
-    async fn complete(
+    pub(super) async fn complete(
         &self,
         account: &Account,
         slot: &Arc<Slot>,
@@ -246,6 +244,7 @@ impl Inner {
             changes: Vec::new(),
             blob_rule: BlobRule::MayFollow,
             account_rule: AccountRule::Any,
+            signing_key: Some(account.signing_key.clone()),
             event,
         };
         let id = account.id;
@@ -387,6 +386,7 @@ impl Import {
                 changes,
                 blob_rule: BlobRule::MayFollow,
                 account_rule: AccountRule::Any,
+                signing_key: None,
                 event: None,
             };
             let blobs_gone = Arc::clone(&self.inner.blobs_gone);

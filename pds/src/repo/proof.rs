@@ -16,7 +16,7 @@ use crate::store::repo::{Head, ListedRepo};
 use crate::store::{StoreError, blob, node, read_error, record, repo as store, write_error};
 
 /// Rows searched for a block in one read.
-const ROWS_PER_READ: usize = 5_000;
+const ROWS_PER_READ: usize = 2_000;
 
 /// What an account's owner may know of its repository.
 #[derive(Debug, Clone)]
@@ -281,9 +281,13 @@ impl Inner {
             .await
             .map_err(read_error::<StoreError>)?;
         let mut wanted = wanted;
-        for (collection, _) in collections {
-            let mut after = Some(String::new());
-            while let Some(from) = after {
+        // A page of each collection in turn, newest first: what is asked for is mostly new.
+        let mut open: Vec<(i64, String)> = collections
+            .into_iter()
+            .map(|(collection, _)| (collection, record::ABOVE_ALL_KEYS.to_owned()))
+            .collect();
+        while !open.is_empty() {
+            for (collection, below) in std::mem::take(&mut open) {
                 if wanted.is_empty() {
                     return Ok(());
                 }
@@ -296,7 +300,7 @@ impl Inner {
                             conn,
                             account,
                             collection,
-                            &from,
+                            &below,
                             ROWS_PER_READ,
                             |cid, block| {
                                 if looking.contains(&cid) {
@@ -312,7 +316,7 @@ impl Inner {
                     wanted.remove(&cid);
                     found.insert(cid, block);
                 }
-                after = next;
+                open.extend(next.map(|next| (collection, next)));
             }
         }
         Ok(())

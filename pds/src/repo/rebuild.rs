@@ -1,7 +1,7 @@
 //! Rebuilding a repository's tree from its records.
 //!
-//! Owns the last resort: when stored nodes do not lead to the head, the records do, or the
-//! repository is closed. Runs under the repository's turn; few at a time, in short reads.
+//! Owns the last resort: when stored nodes do not lead to the head, the records do, or those that
+//! the events still hold, or the repository is closed. Runs under the repository's turn; few at a time, in short reads.
 
 use std::sync::Arc;
 
@@ -41,7 +41,12 @@ impl Inner {
         self.slots.drop_tree(slot, turn);
         slot.nodes.lock().reset();
         self.clear_nodes(slot).await?;
-        if self.build(slot, head.rev).await? != head.data {
+        let mut root = self.build(slot, head.rev).await?;
+        if root != head.data && self.restore_records(slot, &head).await? > 0 {
+            self.clear_nodes(slot).await?;
+            root = self.build(slot, head.rev).await?;
+        }
+        if root != head.data {
             turn.closed = true;
             metrics::counter!("rochdale_pds_repos_closed_total").increment(1);
             tracing::error!(

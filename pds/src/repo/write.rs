@@ -9,7 +9,6 @@ use std::sync::atomic::Ordering;
 
 use rochdale_protocol::data::Cid;
 use rochdale_protocol::repo::{MstError, NodeDelta, Tree};
-use rochdale_protocol::syntax::Tid;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
@@ -18,7 +17,7 @@ use super::plan::{Plan, plan};
 use super::seal::{Sealed, seal, seal_unchanged};
 use super::shelf::Shelf;
 use super::slots::{Open, Slot, Turn};
-use super::{CLOCK_ID, CommitMeta, Inner, Repos, WriteError};
+use super::{CommitMeta, Inner, Repos, WriteError, rev};
 use crate::account::{Account, AccountId};
 use crate::sequencer::EventDraft;
 use crate::store::repo::{AccountRule, ApplyError, BlobRule, Head, RepoWrite};
@@ -69,7 +68,7 @@ impl Repos {
     {
         let (inner, account) = (Arc::clone(&self.inner), Arc::clone(account));
         self.owned("repo-resign", async move {
-            inner.resign(&account, before).await
+            inner.resign(&account, true, before).await
         })
         .await
     }
@@ -120,7 +119,10 @@ impl Inner {
             return Ok(None);
         };
         let key = self.keys.signing_key(account)?;
-        let rev = Tid::next(Some(head.rev), self.clock.now_us(), CLOCK_ID);
+        let rev = rev::next(head.rev, self.clock.now_us()).inspect_err(|error| {
+            metrics::counter!("rochdale_pds_future_revisions_total").increment(1);
+            tracing::error!(account = account.id.0, %error, "a write was refused");
+        })?;
         let sealed = seal(account, &head, &plan, &key, rev, self.clock.now_us())?;
         let Plan {
             tree,
@@ -144,6 +146,7 @@ impl Inner {
             changes,
             blob_rule: BlobRule::MustExist,
             account_rule: AccountRule::Active,
+            signing_key: Some(account.signing_key.clone()),
             event: Some(sealed.event),
         };
         let first = |_: &Connection| Ok(Vec::new());
@@ -156,7 +159,13 @@ impl Inner {
             .map(Some)
     }
 
-    async fn resign<F>(&self, account: &Account, before: F) -> Result<CommitMeta, WriteError>
+    /// Signs the present tree again; told by `#sync` when `announces`.
+    pub(super) async fn resign<F>(
+        &self,
+        account: &Account,
+        announces: bool,
+        before: F,
+    ) -> Result<CommitMeta, WriteError>
     where
         F: FnOnce(&Connection) -> Result<Vec<EventDraft>, StoreError> + Send + 'static,
     {
@@ -167,7 +176,7 @@ impl Inner {
         let (head, tree) = (open.head.clone(), open.tree.clone());
         let key = self.keys.signing_key(account)?;
         let now_us = self.clock.now_us();
-        let rev = Tid::next(Some(head.rev), now_us, CLOCK_ID);
+        let rev = rev::anew(head.rev, now_us);
         let Sealed {
             head: sealed,
             event,
@@ -179,7 +188,8 @@ impl Inner {
             changes: Vec::new(),
             blob_rule: BlobRule::MustExist,
             account_rule: AccountRule::Any,
-            event: Some(event),
+            signing_key: Some(account.signing_key.clone()),
+            event: announces.then_some(event),
         };
         let next = Open { head: sealed, tree };
         self.apply(&slot, &mut turn, write, None, next, before)

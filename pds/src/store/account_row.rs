@@ -8,7 +8,7 @@ use crate::keys::SealedKey;
 
 const COLUMNS: &str = "id, did, handle, email, email_confirmed_at_ms, password_hash, signing_key, \
     created_at_ms, deactivated_at_ms, delete_after_ms, takedown_ref, invite_code, invites_disabled, \
-    email_pending, email_factor";
+    suspended_until_ms";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Account> {
     Ok(Account {
@@ -25,8 +25,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Account> {
         takedown_ref: row.get(10)?,
         invite_code: row.get(11)?,
         invites_disabled: row.get(12)?,
-        email_pending: row.get(13)?,
-        email_factor: row.get(14)?,
+        suspended_until_ms: row.get(13)?,
     })
 }
 
@@ -55,6 +54,15 @@ pub(super) fn abandoned(db: &Connection, now_ms: i64) -> rusqlite::Result<Vec<Ac
     .collect()
 }
 
+/// Accounts whose suspension ended.
+pub(super) fn served(db: &Connection, now_ms: i64) -> rusqlite::Result<Vec<Account>> {
+    db.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM account WHERE suspended_until_ms <= ?1 LIMIT 100"
+    ))?
+    .query_map([now_ms], from_row)?
+    .collect()
+}
+
 /// A page of accounts in the order of creation, after row `after`.
 pub(super) fn page(
     db: &Connection,
@@ -76,8 +84,8 @@ pub(super) fn insert(db: &Connection, account: &Account) -> rusqlite::Result<Acc
     db.prepare_cached(
         "INSERT INTO account (did, handle, email, email_confirmed_at_ms, password_hash,
              signing_key, created_at_ms, deactivated_at_ms, delete_after_ms, takedown_ref,
-             invite_code, invites_disabled)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+             invite_code, invites_disabled, suspended_until_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     )?
     .insert(params![
         account.did.as_str(),
@@ -92,6 +100,7 @@ pub(super) fn insert(db: &Connection, account: &Account) -> rusqlite::Result<Acc
         account.takedown_ref,
         account.invite_code,
         account.invites_disabled,
+        account.suspended_until_ms,
     ])
     .map(AccountId)
 }

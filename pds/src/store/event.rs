@@ -18,6 +18,8 @@ use crate::sequencer::EventDraft;
 
 /// Rows removed by one background value.
 const ROWS_PER_VALUE: i64 = 500;
+/// Rows looked through by one read.
+const ROWS_PER_SEARCH: i64 = 2_000;
 
 /// Numbers and stores `drafts`, in order; the frames are to be published once the transaction
 /// is durable.
@@ -140,14 +142,44 @@ pub fn commits_after(
     let mut select = conn.prepare_cached(
         "SELECT seq, account, frame FROM event WHERE seq > ?1 AND kind = 1 ORDER BY seq LIMIT ?2",
     )?;
-    let rows = select.query_map(params![clamp(after), limit as i64], |row| {
-        Ok(StoredEvent {
-            seq: row.get::<_, i64>(0)? as u64,
-            account: AccountId(row.get(1)?),
-            frame: Bytes::copy_from_slice(blob(row, 2)?),
-        })
-    })?;
+    let rows = select.query_map(params![clamp(after), limit as i64], stored)?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn stored(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredEvent> {
+    Ok(StoredEvent {
+        seq: row.get::<_, i64>(0)? as u64,
+        account: AccountId(row.get(1)?),
+        frame: Bytes::copy_from_slice(blob(row, 2)?),
+    })
+}
+
+/// The commit events of one account among the next few thousand rows after `after`, and where the
+/// next call goes on; nothing when the log's end was reached.
+///
+/// # Errors
+/// Whatever SQLite reports.
+pub fn of_account(
+    conn: &Connection,
+    account: AccountId,
+    after: u64,
+) -> Result<(Vec<StoredEvent>, Option<u64>), StoreError> {
+    let end: Option<i64> = conn
+        .prepare_cached(
+            "SELECT max(seq) FROM (SELECT seq FROM event WHERE seq > ?1 ORDER BY seq LIMIT ?2)",
+        )?
+        .query_row(params![clamp(after), ROWS_PER_SEARCH], |row| row.get(0))?;
+    let Some(end) = end else {
+        return Ok((Vec::new(), None));
+    };
+    let mut select = conn.prepare_cached(
+        "SELECT seq, account, frame FROM event
+         WHERE seq > ?1 AND seq <= ?2 AND account = ?3 AND kind = 1 ORDER BY seq",
+    )?;
+    let events = select
+        .query_map(params![clamp(after), end, account.0], stored)?
+        .collect::<Result<_, _>>()?;
+    Ok((events, Some(end as u64)))
 }
 
 /// Deletes up to a few hundred events older than `before_us`, never the newest one and none

@@ -244,8 +244,11 @@ pub fn scan_cids(
     Ok((seen == limit).then_some(last))
 }
 
-/// Looks for blocks by CID among the records of one collection after `after`, reading at most
-/// `limit` rows. Returns the last key seen when the limit was reached.
+/// Sorts after every record key.
+pub const ABOVE_ALL_KEYS: &str = "\u{7f}";
+
+/// Looks for blocks by CID among the records of one collection below `below`, largest key first,
+/// reading at most `limit` rows. Returns the last key seen when the limit was reached.
 ///
 /// # Errors
 /// Whatever SQLite reports.
@@ -253,15 +256,15 @@ pub fn find_blocks(
     conn: &Connection,
     account: AccountId,
     collection: i64,
-    after: &str,
+    below: &str,
     limit: usize,
     mut found: impl FnMut(Cid, &[u8]),
 ) -> Result<Option<String>, StoreError> {
     let mut select = conn.prepare_cached(
         "SELECT rkey, cid, value FROM record
-         WHERE account = ?1 AND collection = ?2 AND rkey > ?3 ORDER BY rkey LIMIT ?4",
+         WHERE account = ?1 AND collection = ?2 AND rkey < ?3 ORDER BY rkey DESC LIMIT ?4",
     )?;
-    let mut rows = select.query(params![account.0, collection, after, limit as i64])?;
+    let mut rows = select.query(params![account.0, collection, below, limit as i64])?;
     let (mut seen, mut last) = (0, String::new());
     while let Some(row) = rows.next()? {
         found(cid(row.get(1)?), blob(row, 2)?);

@@ -16,6 +16,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{StoreError, blob as blobs, event};
 use crate::account::AccountId;
+use crate::keys::SealedKey;
 use crate::repo::InitialRepo;
 use crate::sequencer::EventDraft;
 
@@ -87,6 +88,8 @@ pub struct RepoWrite {
     pub blob_rule: BlobRule,
     /// Which account states allow it.
     pub account_rule: AccountRule,
+    /// The account's key, with which the head is signed; it must still be that.
+    pub signing_key: Option<SealedKey>,
     /// The event that announces it, when it is announced.
     pub event: Option<EventDraft>,
 }
@@ -106,6 +109,9 @@ pub enum ApplyError {
     /// The account was deactivated or taken down meanwhile.
     #[error("the account is not active")]
     Inactive,
+    /// The account got another signing key meanwhile.
+    #[error("the account's signing key was changed meanwhile: try again")]
+    KeyChanged,
     /// A referenced blob was never uploaded to this account.
     #[error("blob {cid} was not found: upload it first")]
     BlobNotFound {
@@ -170,9 +176,9 @@ pub fn apply_before(
     write: &RepoWrite,
     first: impl FnOnce(&Connection) -> Result<Vec<EventDraft>, StoreError>,
 ) -> Result<Applied, ApplyError> {
-    check_account(tx, write)?;
     move_head(tx, write)?;
     let mut events = first(tx)?;
+    check_account(tx, write)?;
     let blobs_gone = apply_changes(tx, write)?;
     events.extend(write.event.clone());
     Ok(Applied {
@@ -242,19 +248,25 @@ fn apply_changes(tx: &Connection, write: &RepoWrite) -> Result<bool, ApplyError>
 }
 
 fn check_account(tx: &Connection, write: &RepoWrite) -> Result<(), ApplyError> {
-    if write.account_rule == AccountRule::Any {
-        return Ok(());
-    }
-    let active: Option<bool> = tx
+    let found: Option<(bool, bool)> = tx
         .prepare_cached(
-            "SELECT deactivated_at_ms IS NULL AND takedown_ref IS NULL FROM account WHERE id = ?1",
+            "SELECT deactivated_at_ms IS NULL AND takedown_ref IS NULL,
+                    ?2 IS NULL OR signing_key = ?2
+             FROM account WHERE id = ?1",
         )?
-        .query_row([write.account.0], |row| row.get(0))
+        .query_row(
+            params![
+                write.account.0,
+                write.signing_key.as_ref().map(SealedKey::as_bytes)
+            ],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
         .optional()?;
-    match active {
-        Some(true) => Ok(()),
-        Some(false) => Err(ApplyError::Inactive),
+    match found {
         None => Err(ApplyError::NoRepo),
+        Some((false, _)) if write.account_rule == AccountRule::Active => Err(ApplyError::Inactive),
+        Some((_, false)) => Err(ApplyError::KeyChanged),
+        Some((_, true)) => Ok(()),
     }
 }
 
@@ -442,6 +454,8 @@ pub struct ListedRepo {
     pub deactivated: bool,
     /// Set by a moderator.
     pub taken_down: bool,
+    /// Set by a moderator until a date.
+    pub suspended: bool,
 }
 
 /// Repositories in the order their accounts were made (and of the DID), after a time and DID.
@@ -455,7 +469,8 @@ pub fn list(
 ) -> Result<Vec<ListedRepo>, StoreError> {
     let mut select = conn.prepare_cached(
         "SELECT a.did, a.created_at_ms, r.head, r.rev,
-            a.deactivated_at_ms IS NOT NULL, a.takedown_ref IS NOT NULL
+            a.deactivated_at_ms IS NOT NULL, a.takedown_ref IS NOT NULL,
+            a.suspended_until_ms IS NOT NULL
          FROM account AS a JOIN repo AS r ON r.account = a.id
          WHERE (a.created_at_ms, a.did) > (?1, ?2) ORDER BY a.created_at_ms, a.did LIMIT ?3",
     )?;
@@ -468,6 +483,7 @@ pub fn list(
             rev: tid(row.get(3)?),
             deactivated: row.get(4)?,
             taken_down: row.get(5)?,
+            suspended: row.get(6)?,
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)

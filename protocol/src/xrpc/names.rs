@@ -86,6 +86,8 @@ pub const BAD_JWT_AUDIENCE: &str = "BadJwtAudience";
 pub const BAD_JWT_LEXICON_METHOD: &str = "BadJwtLexiconMethod";
 /// `BadJwtIss`.
 pub const BAD_JWT_ISS: &str = "BadJwtIss";
+/// `UntrustedIss`.
+pub const UNTRUSTED_ISS: &str = "UntrustedIss";
 /// `BadJwtSignature`.
 pub const BAD_JWT_SIGNATURE: &str = "BadJwtSignature";
 

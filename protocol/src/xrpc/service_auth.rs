@@ -30,7 +30,7 @@ pub struct Claims {
     /// When the token was made; older implementations leave it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub iat: Option<i64>,
-    /// The DID of the account that calls.
+    /// The DID of the account that calls, or `did#service` of a service that calls for itself.
     pub iss: String,
     /// The service that is called: `did#service`, or a bare DID in the older form.
     pub aud: String,
@@ -62,8 +62,8 @@ pub enum ServiceAuthError {
     /// `typ` names a token that is meant for something else.
     #[error("token type {0:?} is not accepted for service authentication")]
     WrongType(String),
-    /// `iss` is not a bare DID.
-    #[error("token issuer {0:?} is not a bare DID")]
+    /// `iss` is not a DID, with or without the name of one of its services.
+    #[error("token issuer {0:?} is not a DID")]
     Issuer(String),
     /// `kid` names a key that is not accepted here.
     #[error("token is signed with key {0:?}, only \"#atproto\" is accepted")]
@@ -142,6 +142,7 @@ fn encode_json(value: &impl Serialize) -> String {
 pub struct Unverified {
     claims: Claims,
     issuer: Did,
+    service: Option<String>,
     algorithm: String,
     signed: String,
     signature: Signature,
@@ -167,8 +168,24 @@ const LIFE_WITH_METHOD_SECONDS: i64 = 3600;
 /// Longest life of a token for any method, seconds.
 const LIFE_WITHOUT_METHOD_SECONDS: i64 = 60;
 
-/// Splits and decodes a token; checks its type, issuer and key id, not its times or its signature.
+/// Splits and decodes an account's token; checks its type, issuer and key id, not its times or its
+/// signature.
+///
+/// # Errors
+/// What is malformed, or that a service calls and not an account.
 pub fn parse(token: &str) -> Result<Unverified, ServiceAuthError> {
+    let unverified = parse_of_any_issuer(token)?;
+    match unverified.service {
+        None => Ok(unverified),
+        Some(_) => Err(ServiceAuthError::Issuer(unverified.claims.iss)),
+    }
+}
+
+/// As [`parse`], also for a token whose issuer is a service of a DID, such as a labeler.
+///
+/// # Errors
+/// What is malformed.
+pub fn parse_of_any_issuer(token: &str) -> Result<Unverified, ServiceAuthError> {
     use ServiceAuthError::Malformed;
     if token.len() > TOKEN_LIMIT_BYTES {
         return Err(Malformed("it is longer than 8 KiB"));
@@ -200,7 +217,11 @@ pub fn parse(token: &str) -> Result<Unverified, ServiceAuthError> {
     }
     let claims: Claims = serde_json::from_slice(&decode(claims)?)
         .map_err(|_| Malformed("the claims are not a JSON object with iss, aud and exp"))?;
-    let Ok(issuer) = claims.iss.parse() else {
+    let (did, service) = match claims.iss.split_once('#') {
+        Some((did, service)) if !service.is_empty() => (did, Some(service.to_owned())),
+        _ => (claims.iss.as_str(), None),
+    };
+    let Ok(issuer) = did.parse() else {
         return Err(ServiceAuthError::Issuer(claims.iss));
     };
     let signature = Signature::from_bytes(&decode(signature)?)
@@ -208,6 +229,7 @@ pub fn parse(token: &str) -> Result<Unverified, ServiceAuthError> {
     Ok(Unverified {
         claims,
         issuer,
+        service,
         algorithm: header.alg,
         signed: signed.to_owned(),
         signature,
@@ -225,6 +247,12 @@ impl Unverified {
     #[must_use]
     pub const fn issuer(&self) -> &Did {
         &self.issuer
+    }
+
+    /// The service of the issuer that calls, such as `atproto_labeler`; `None` for the account itself.
+    #[must_use]
+    pub fn service(&self) -> Option<&str> {
+        self.service.as_deref()
     }
 
     /// Checks times, audience and method.

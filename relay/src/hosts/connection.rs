@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::error::CapacityError;
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 use tokio_util::sync::CancellationToken;
 
-use super::{Host, Subscriber};
+use super::{Host, Subscriber, Turn};
 use crate::log::Kind;
 use crate::verify::Incoming;
 
@@ -34,8 +34,12 @@ pub(super) enum End {
     FutureCursor,
     /// A frame was unusable and did not even show its number.
     BadFrame(&'static str),
-    /// An event could not be taken: it was unreadable and is done with, or there was no room and it is to come again.
-    NotTaken,
+    /// An event was unreadable; its number is known, and it is done with.
+    Unreadable,
+    /// An event could not be taken now and is to come again.
+    PutOff,
+    /// Nothing has come for so long that the connection is not worth keeping.
+    Idle,
 }
 
 /// What a connection was good for.
@@ -71,6 +75,8 @@ pub(super) struct Connection<'a> {
     pub(super) cancel: &'a CancellationToken,
     /// What the host was asked to continue after.
     pub(super) cursor: Option<u64>,
+    /// How long the first event may take to come; see [`Subscriber::patience`].
+    pub(super) patience: Option<Duration>,
     pub(super) numbers: Numbers,
     pub(super) progress: u64,
 }
@@ -78,8 +84,9 @@ pub(super) struct Connection<'a> {
 impl Connection<'_> {
     /// Reads until something ends it.
     pub(super) async fn run(mut self, mut socket: Socket) -> Outcome {
-        // What was found unreadable on an earlier connection has cost that one.
-        let _stale = self.host.fault.notified().now_or_never();
+        // What was wrong on an earlier connection has cost that one.
+        let _stale = self.host.unreadable.notified().now_or_never();
+        let _stale = self.host.put_off.notified().now_or_never();
         let end = self.read(&mut socket).await;
         // A close frame is good manners; a host that does not take it is left without.
         drop(timeout(Duration::from_secs(1), socket.close(None)).await);
@@ -93,11 +100,24 @@ impl Connection<'_> {
         let mut ping = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut silent_until = Instant::now() + SILENCE_LIMIT;
+        let mut last_frame = Instant::now();
         loop {
+            let patience = if self.progress == 0 {
+                self.patience
+            } else {
+                self.subscriber.patience
+            };
+            let idle = async {
+                match patience {
+                    Some(patience) => tokio::time::sleep_until(last_frame + patience).await,
+                    None => std::future::pending().await,
+                }
+            };
             let received = tokio::select! {
                 biased;
                 () = self.cancel.cancelled() => return End::Cancelled,
-                () = self.host.fault.notified() => return End::NotTaken,
+                () = self.host.unreadable.notified() => return End::Unreadable,
+                () = self.host.put_off.notified() => return End::PutOff,
                 _ = ping.tick() => {
                     match timeout(WRITE_LIMIT, socket.send(Message::Ping(Bytes::new()))).await {
                         Ok(Ok(())) => continue,
@@ -106,6 +126,13 @@ impl Connection<'_> {
                     }
                 }
                 received = timeout_at(silent_until, socket.next()) => received,
+                () = idle => {
+                    if self.host.may_idle() {
+                        return End::Idle;
+                    }
+                    last_frame = Instant::now();
+                    continue;
+                }
             };
             let message = match received {
                 Err(_) => return End::Lost("it has gone silent".to_owned()),
@@ -118,6 +145,7 @@ impl Connection<'_> {
             };
             match message {
                 Message::Binary(frame) => {
+                    last_frame = Instant::now();
                     if let Err(end) = self.frame(frame).await {
                         return end;
                     }
@@ -167,8 +195,13 @@ impl Connection<'_> {
             self.host.flow.pass(seq);
             return Ok(());
         };
-        self.take_turn().await?;
         self.host.count_event();
+        if !self.take_turn(&did).await? {
+            self.host.count_drop();
+            count_dropped("account_rate");
+            self.host.flow.pass(seq);
+            return Ok(());
+        }
         self.hand_on(seq, kind, did, frame, arrival_us).await
     }
 
@@ -221,14 +254,15 @@ impl Connection<'_> {
         }
     }
 
-    /// Waits until the host's windows have room. Nothing is lost: the host is simply not read meanwhile.
-    async fn take_turn(&self) -> Result<(), End> {
+    /// Waits until the host's windows have room; `false` for an account that has had far more than its share of them. While
+    /// it waits nothing is lost: the host is simply not read.
+    async fn take_turn(&self, did: &Did) -> Result<bool, End> {
         loop {
-            let wait_ms = self.host.take_event(self.subscriber.clock.now_ms());
-            if wait_ms == 0 {
+            let turn = self.host.take_event(did, self.subscriber.clock.now_ms());
+            let Turn::After(wait_ms) = turn else {
                 self.host.set_throttled(false);
-                return Ok(());
-            }
+                return Ok(turn == Turn::Now);
+            };
             self.host.set_throttled(true);
             tokio::select! {
                 () = self.cancel.cancelled() => return Err(End::Cancelled),

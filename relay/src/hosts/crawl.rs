@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rochdale_service::outbound::Limits;
 
-use super::{HostName, HostNameError, NameRules, Subscriber};
+use super::{Host, HostName, HostNameError, NameRules, Subscriber};
 use crate::store::StoreError;
 
 const DESCRIPTION_BYTES_MAX: usize = 256 * 1024;
@@ -73,19 +73,19 @@ impl Subscriber {
         };
         let name = HostName::parse(hostname, rules)?;
         if let Some(host) = self.hosts.find(&name) {
-            if self.hosts.is_banned(&host) {
-                return Err(CrawlError::Banned(name));
-            }
-            if !host.is_connected() {
-                self.listen(&host);
-            }
-            return Ok(());
+            return self.wake(&host);
         }
         if self.hosts.is_domain_banned(&name) {
             return Err(CrawlError::Banned(name));
         }
         if by_public && !self.hosts.may_add(self.clock.now_ms()) {
             return Err(CrawlError::TooManyNew);
+        }
+        // Of many requests for one new host, the first is carried out and the others find what came of it.
+        let turn = self.crawls.get_with_by_ref(&name, Arc::default);
+        let _turn = turn.lock().await;
+        if let Some(host) = self.hosts.find(&name) {
+            return self.wake(&host);
         }
         self.examine(&name).await?;
         let now_ms = self.clock.now_ms();
@@ -97,12 +97,24 @@ impl Subscriber {
         Ok(())
     }
 
+    /// Takes up again a host that is not listened to just now.
+    fn wake(self: &Arc<Self>, host: &Arc<Host>) -> Result<(), CrawlError> {
+        if self.hosts.is_banned(host) {
+            return Err(CrawlError::Banned(host.name.clone()));
+        }
+        if !host.is_connected() {
+            self.listen(host);
+        }
+        Ok(())
+    }
+
     /// Listens to a host of the configuration: a new one from its oldest event on, so that nothing is missed.
     ///
     /// # Errors
     /// [`CrawlError`].
     pub async fn adopt(self: &Arc<Self>, name: HostName) -> Result<(), CrawlError> {
         let host = self.hosts.add(name, Some(0), self.clock.now_ms()).await?;
+        host.keep();
         self.listen(&host);
         Ok(())
     }

@@ -4,11 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
+use rochdale_protocol::syntax::Did;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{Flow, HostLimits, HostName, Windows};
+use super::{Flow, HostLimits, HostName, Turn, Windows};
 use crate::store::HostRow;
+
+/// A host with more accounts is not small: if nothing comes from it for long, its connection is worth keeping.
+const SMALL_ACCOUNTS: u64 = 100;
 
 /// The relay's number of a host, in the order of discovery; 0 is the relay itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -65,8 +69,10 @@ pub struct Host {
     pub name: HostName,
     /// What of it is on its way.
     pub flow: Arc<Flow>,
+    /// Its commits need not prove where they come from.
+    lenient: bool,
     status: Mutex<HostStatus>,
-    limits: Mutex<(HostLimits, Windows)>,
+    windows: Mutex<Windows>,
     accounts: AtomicU64,
     /// Open streams; two for a moment when one ends while the next begins.
     connected: AtomicU64,
@@ -74,28 +80,35 @@ pub struct Host {
     events: AtomicU64,
     dropped: AtomicU64,
     bad_frames: AtomicU64,
-    /// Its connection is to be dropped: a frame was unusable.
-    pub(super) fault: Notify,
+    /// Its connection is to be dropped: an event of it was unreadable.
+    pub(super) unreadable: Notify,
+    /// Its connection is to be dropped: an event of it could not be taken now and is to come again.
+    pub(super) put_off: Notify,
+    /// It stays connected however long nothing comes.
+    kept: AtomicBool,
     /// It is to be tried again at once.
     pub(super) wake: Notify,
     pub(super) task: Mutex<Option<CancellationToken>>,
 }
 
 impl Host {
-    pub(super) fn new(row: HostRow, limits: HostLimits) -> Self {
+    pub(super) fn new(row: HostRow, limits: HostLimits, lenient: bool) -> Self {
         Self {
             id: row.id,
             name: row.name,
             flow: Arc::new(Flow::new(row.cursor)),
+            lenient,
             status: Mutex::new(row.status),
-            limits: Mutex::new((limits, Windows::new(&limits))),
+            windows: Mutex::new(Windows::new(&limits)),
             accounts: AtomicU64::new(row.accounts),
             connected: AtomicU64::new(0),
             throttled: AtomicBool::new(false),
             events: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             bad_frames: AtomicU64::new(0),
-            fault: Notify::new(),
+            unreadable: Notify::new(),
+            put_off: Notify::new(),
+            kept: AtomicBool::new(false),
             wake: Notify::new(),
             task: Mutex::new(None),
         }
@@ -115,18 +128,21 @@ impl Host {
 
     /// Its limits.
     pub fn limits(&self) -> HostLimits {
-        self.limits.lock().0
+        self.windows.lock().limits()
     }
 
     pub(super) fn set_limits(&self, limits: HostLimits) {
-        let mut held = self.limits.lock();
-        held.0 = limits;
-        held.1.adjust(&limits);
+        self.windows.lock().adjust(&limits);
     }
 
-    /// Counts an event against its windows and answers 0, or answers the ms to wait first.
-    pub(super) fn take_event(&self, now_ms: u64) -> u64 {
-        self.limits.lock().1.take(now_ms)
+    /// Offers an event of `did` to its windows.
+    pub(super) fn take_event(&self, did: &Did, now_ms: u64) -> Turn {
+        self.windows.lock().take(did, now_ms)
+    }
+
+    /// Whether its commits need not prove where they come from: it has not learned to, and the operator forgives it that.
+    pub fn is_lenient(&self) -> bool {
+        self.lenient
     }
 
     /// Accounts it has, deleted ones not counted.
@@ -193,14 +209,30 @@ impl Host {
     }
 
     /// Counts a frame that costs a connection.
-    pub fn count_bad_frame(&self) {
+    pub(super) fn count_bad_frame(&self) {
         metrics::counter!("rochdale_relay_bad_frames_total").increment(1);
         self.bad_frames.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// An event could not be taken: costs the connection.
-    pub fn drop_connection(&self) {
-        self.fault.notify_one();
+    /// An event of it was unreadable and is done with: costs the connection.
+    pub fn event_unreadable(&self) {
+        self.count_bad_frame();
+        self.unreadable.notify_one();
+    }
+
+    /// An event of it could not be taken and is to come again: it is read anew from before it.
+    pub fn read_again(&self) {
+        self.put_off.notify_one();
+    }
+
+    /// Keeps it connected however long nothing comes.
+    pub(super) fn keep(&self) {
+        self.kept.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it may be hung up on when nothing comes: it is small and nobody has asked for it in particular.
+    pub(super) fn may_idle(&self) -> bool {
+        !self.kept.load(Ordering::Relaxed) && self.accounts() <= SMALL_ACCOUNTS
     }
 }
 

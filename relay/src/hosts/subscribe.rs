@@ -13,17 +13,20 @@ use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
 use super::connection::{Connection, End, Numbers, Outcome};
+use super::pace::Pace;
+use super::stuck::Stuck;
 use super::{Host, HostName, HostStatus, Hosts, NameRules};
 use crate::verify::Shards;
 
-/// Connections being made at once: a restart must not be a storm.
-const DIALS_AT_ONCE: usize = 50;
+/// Connections begun per second.
+const DIALS_PER_SECOND: u32 = 50;
 /// A connection that ends sooner and brought nothing is a failure.
 const WORTHWHILE: Duration = Duration::from_secs(60);
 /// A host is not tried again sooner because somebody asks for it.
 const WAKE_AFTER: Duration = Duration::from_secs(5);
-/// How far one may step over a frame whose number cannot be known.
-const STEPS_MAX: u32 = 40;
+/// A host that had nothing to say for long is asked again about daily, and then heard for so long.
+const DOZE: Duration = Duration::from_secs(24 * 3_600);
+const GLANCE: Duration = Duration::from_secs(60);
 
 /// What the public may ask of the relay.
 #[derive(Debug, Clone)]
@@ -47,46 +50,24 @@ pub struct Subscriber {
     pub(super) policy: CrawlPolicy,
     /// Bytes of all hosts that may be on their way.
     pub(super) room: Arc<Semaphore>,
-    dials: Semaphore,
+    /// How long nothing may come before a small host is hung up on; `None`: for ever.
+    pub(super) patience: Option<Duration>,
+    dials: Pace,
+    /// Hosts that were refused a moment ago.
     pub(super) refused: moka::sync::Cache<HostName, ()>,
-}
-
-/// A place in a host's stream that it does not get over.
-#[derive(Debug, Default, Clone, Copy)]
-struct Stuck {
-    at: Option<u64>,
-    times: u32,
-}
-
-impl Stuck {
-    /// A frame after `at` was unusable and did not show its number.
-    fn note(&mut self, at: Option<u64>) {
-        let times = if self.at == at {
-            self.times.saturating_add(1)
-        } else {
-            1
-        };
-        *self = Self { at, times };
-    }
-
-    /// Where to continue: one further at first, then in doubling steps, since numbers may have gaps.
-    fn cursor(&self, received: Option<u64>) -> Option<u64> {
-        match received {
-            Some(at) if self.times > 0 && self.at == received => {
-                Some(at + (1 << (self.times - 1).min(STEPS_MAX)))
-            }
-            received => received,
-        }
-    }
+    /// Turns of those who ask for one new host at the same time.
+    pub(super) crawls: moka::sync::Cache<HostName, Arc<tokio::sync::Mutex<()>>>,
 }
 
 impl Subscriber {
-    /// Listens to nothing yet. `room_bytes`: how much of all hosts may be on its way at once.
+    /// Listens to nothing yet. `room_bytes`: how much of all hosts may be on its way at once. `patience`: how long nothing may
+    /// come before a small host is hung up on.
     pub fn new(
         (hosts, shards): (Arc<Hosts>, Arc<Shards>),
         (outbound, clock, shutdown): (Outbound, SharedClock, Shutdown),
         policy: CrawlPolicy,
         room_bytes: usize,
+        patience: Option<Duration>,
     ) -> Arc<Self> {
         Arc::new(Self {
             hosts,
@@ -96,11 +77,10 @@ impl Subscriber {
             shutdown,
             policy,
             room: Arc::new(Semaphore::new(room_bytes.min(Semaphore::MAX_PERMITS))),
-            dials: Semaphore::new(DIALS_AT_ONCE),
-            refused: moka::sync::Cache::builder()
-                .max_capacity(10_000)
-                .time_to_live(Duration::from_secs(300))
-                .build(),
+            patience,
+            dials: Pace::new(DIALS_PER_SECOND),
+            refused: remember_for(Duration::from_secs(300)),
+            crawls: remember_for(Duration::from_secs(60)),
         })
     }
 
@@ -135,45 +115,37 @@ impl Subscriber {
     async fn keep_listening(&self, host: &Arc<Host>, cancel: &CancellationToken) {
         let mut backoff = Backoff::default();
         let mut stuck = Stuck::default();
-        let mut restarted = false;
-        while !cancel.is_cancelled() {
+        let mut patience = self.patience;
+        loop {
             let started = Instant::now();
             host.flow.resume();
-            let received = host.flow.received();
-            let outcome = self.connect(host, stuck.cursor(received), cancel).await;
+            let cursor = stuck.cursor(host.flow.received());
+            let outcome = self.connect(host, (cursor, patience), cancel).await;
             host.set_throttled(false);
-            if outcome.progress > 0 || started.elapsed() >= WORTHWHILE {
+            if outcome.end == End::Cancelled {
+                return;
+            }
+            let is_bad = matches!(outcome.end, End::BadFrame(_) | End::Unreadable);
+            if started.elapsed() >= WORTHWHILE || (outcome.progress > 0 && !is_bad) {
                 backoff.reset();
             }
-            restarted &= outcome.progress == 0;
-            match outcome.end {
-                End::Cancelled => break,
-                End::FutureCursor if !restarted => {
-                    tracing::warn!(host = %host.name, cursor = received, "a host has lost its numbering: listening live");
-                    restarted = true;
-                    host.flow.restart(None);
-                    continue;
-                }
-                End::FutureCursor => {
-                    tracing::warn!(host = %host.name, "a host refuses every cursor");
-                }
-                End::NotTaken => {
-                    tracing::warn!(host = %host.name, "an event could not be taken: reading the host again");
-                }
-                End::BadFrame(reason) => {
-                    stuck.note(host.flow.received());
-                    host.count_bad_frame();
-                    let after = host.flow.received();
-                    tracing::warn!(host = %host.name, reason, after, "a host sent an unusable frame");
-                }
-                End::Lost(reason) if backoff.is_fresh() => {
-                    tracing::info!(host = %host.name, reason, "a host was lost; trying again");
-                }
-                End::Lost(reason) => {
-                    tracing::debug!(host = %host.name, reason, "a host is still away");
-                }
+            if outcome.end == End::Idle {
+                self.hosts.note_status(host, HostStatus::Idle).await;
+                patience = self.doze(host, cancel).await;
+                continue;
             }
+            draw_conclusions(host, outcome.end, cursor, &mut stuck, &backoff);
             self.pause(host, &mut backoff, cancel).await;
+        }
+    }
+
+    /// Leaves a host alone that has nothing to say, until it asks to be listened to or a day has passed; answers how patient
+    /// to be with it then.
+    async fn doze(&self, host: &Arc<Host>, cancel: &CancellationToken) -> Option<Duration> {
+        tokio::select! {
+            () = cancel.cancelled() => None,
+            () = host.wake.notified() => self.patience,
+            () = tokio::time::sleep(DOZE) => self.patience.map(|patience| patience.min(GLANCE)),
         }
     }
 
@@ -198,37 +170,30 @@ impl Subscriber {
     async fn connect(
         &self,
         host: &Arc<Host>,
-        cursor: Option<u64>,
+        (cursor, patience): (Option<u64>, Option<Duration>),
         cancel: &CancellationToken,
     ) -> Outcome {
         let dialled = async {
-            let _turn = self.dials.acquire().await;
+            self.dials.turn().await;
             self.outbound
                 .connect_ws(&host.name.stream_url(cursor), MAX_FRAME_BYTES)
                 .await
         };
+        let failed = |end| Outcome { end, progress: 0 };
         let dialled = tokio::select! {
-            () = cancel.cancelled() => return Outcome { end: End::Cancelled, progress: 0 },
+            () = cancel.cancelled() => return failed(End::Cancelled),
             dialled = dialled => dialled,
         };
         let (socket, headers) = match dialled {
             Ok(open) => open,
-            Err(error) => {
-                return Outcome {
-                    end: End::Lost(error.to_string()),
-                    progress: 0,
-                };
-            }
+            Err(error) => return failed(End::Lost(error.to_string())),
         };
         let server = headers
             .get(http::header::SERVER)
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default();
         if server.contains("atproto-relay") && !self.policy.relays {
-            return Outcome {
-                end: End::Lost("it is a relay itself".to_owned()),
-                progress: 0,
-            };
+            return failed(End::Lost("it is a relay itself".to_owned()));
         }
         let _open = host.connected();
         self.hosts.note_status(host, HostStatus::Active).await;
@@ -237,6 +202,7 @@ impl Subscriber {
             host,
             cancel,
             cursor,
+            patience,
             numbers: Numbers::default(),
             progress: 0,
         };
@@ -244,22 +210,49 @@ impl Subscriber {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn remember_for<V: Clone + Send + Sync + 'static>(
+    time: Duration,
+) -> moka::sync::Cache<HostName, V> {
+    moka::sync::Cache::builder()
+        .max_capacity(10_000)
+        .time_to_live(time)
+        .build()
+}
 
-    #[test]
-    fn frame_without_a_number_is_stepped_over_in_growing_steps() {
-        let mut stuck = Stuck::default();
-        assert_eq!(stuck.cursor(Some(10)), Some(10));
-        stuck.note(Some(10));
-        assert_eq!(stuck.cursor(Some(10)), Some(11));
-        stuck.note(Some(10));
-        stuck.note(Some(10));
-        assert_eq!(stuck.cursor(Some(10)), Some(14));
-        assert_eq!(stuck.cursor(Some(15)), Some(15));
-        stuck.note(Some(15));
-        assert_eq!(stuck.cursor(Some(15)), Some(16));
-        assert_eq!(stuck.cursor(None), None);
+/// What the end of a connection, asked for with `cursor`, says about where to go on.
+fn draw_conclusions(
+    host: &Host,
+    end: End,
+    cursor: Option<u64>,
+    stuck: &mut Stuck,
+    backoff: &Backoff,
+) {
+    match end {
+        End::FutureCursor if cursor.is_some() => {
+            tracing::warn!(host = %host.name, cursor, "a host has lost its numbering: listening live");
+            host.flow.restart(None);
+        }
+        End::FutureCursor => {
+            tracing::warn!(host = %host.name, "a host calls no cursor one of the future");
+        }
+        End::Unreadable => {
+            tracing::warn!(host = %host.name, "a host sent an unreadable event: going on after it");
+        }
+        End::PutOff => {
+            tracing::warn!(host = %host.name, "an event could not be taken: reading the host again");
+        }
+        End::BadFrame(reason) => {
+            let after = host.flow.received();
+            stuck.note(after);
+            host.count_bad_frame();
+            tracing::warn!(host = %host.name, reason, after, "a host sent an unusable frame");
+        }
+        End::Lost(reason) if backoff.is_fresh() => {
+            tracing::info!(host = %host.name, reason, "a host was lost; trying again");
+        }
+        End::Lost(reason) => {
+            tracing::debug!(host = %host.name, reason, "a host is still away");
+        }
+        End::Cancelled | End::Idle => {}
     }
 }

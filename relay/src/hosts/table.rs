@@ -5,11 +5,9 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
-use super::window::Window;
+use super::window::{DAY_MS, Window};
 use super::{Host, HostId, HostLimits, HostName, HostStatus};
 use crate::store::{HostRow, Store, StoreError};
-
-const DAY_MS: u64 = 86_400_000;
 
 /// How hosts are treated.
 #[derive(Debug, Clone)]
@@ -22,6 +20,8 @@ pub struct HostPolicy {
     pub new_hosts_per_day: u64,
     /// Names or `*.` patterns of hosts with the limits of [`HostLimits::TRUSTED`].
     pub trusted: Vec<String>,
+    /// Names or `*.` patterns of hosts whose commits need not prove where they come from.
+    pub lenient: Vec<String>,
 }
 
 /// The host table.
@@ -68,7 +68,8 @@ impl Hosts {
         if let Some(host) = by_name.get(&row.name) {
             return Arc::clone(host);
         }
-        let host = Arc::new(Host::new(row, limits));
+        let lenient = is_among(&self.policy.lenient, &row.name);
+        let host = Arc::new(Host::new(row, limits, lenient));
         by_name.insert(host.name.clone(), Arc::clone(&host));
         self.by_id.write().insert(host.id, Arc::clone(&host));
         host
@@ -77,7 +78,7 @@ impl Hosts {
     fn limits_of(&self, name: &HostName, account_limit: u64) -> HostLimits {
         if !self.policy.limits {
             HostLimits::UNLIMITED
-        } else if self.is_trusted(name) {
+        } else if is_among(&self.policy.trusted, name) {
             HostLimits {
                 accounts: account_limit.max(HostLimits::TRUSTED.accounts),
                 ..HostLimits::TRUSTED
@@ -85,13 +86,6 @@ impl Hosts {
         } else {
             HostLimits::for_accounts(account_limit)
         }
-    }
-
-    fn is_trusted(&self, name: &HostName) -> bool {
-        self.policy
-            .trusted
-            .iter()
-            .any(|pattern| name.matches(pattern))
     }
 
     /// The host of that name.
@@ -165,6 +159,15 @@ impl Hosts {
     /// Whether this host must not be listened to.
     pub fn is_banned(&self, host: &Host) -> bool {
         host.status() == HostStatus::Banned || self.is_domain_banned(&host.name)
+    }
+
+    /// The status of a host as everybody may know it: a banned domain counts for every host below it.
+    pub fn status_of(&self, host: &Host) -> HostStatus {
+        if self.is_banned(host) {
+            HostStatus::Banned
+        } else {
+            host.status()
+        }
     }
 
     /// The banned domains in alphabetical order.
@@ -289,4 +292,8 @@ impl Host {
             true
         })
     }
+}
+
+fn is_among(patterns: &[String], name: &HostName) -> bool {
+    patterns.iter().any(|pattern| name.matches(pattern))
 }

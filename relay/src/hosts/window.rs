@@ -1,6 +1,13 @@
 //! Sliding windows: how many events of a host are taken per second, hour and day; how many new hosts per day.
 //!
-//! A full window never drops anything: the host's reader waits, and TCP tells the host.
+//! A host's full window drops nothing: its reader waits, and TCP tells the host.
+
+use rochdale_protocol::syntax::Did;
+
+use super::share::{Counts, Shares};
+
+pub(super) const HOUR_MS: u64 = 3_600_000;
+pub(super) const DAY_MS: u64 = 24 * HOUR_MS;
 
 /// How much one host may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,49 +116,91 @@ impl Window {
         fits
     }
 
+    /// What was counted of late, about.
+    pub(super) fn used(&self, now_ms: u64) -> u64 {
+        let mut at = *self;
+        at.advance(now_ms);
+        at.present.saturating_add(at.previous)
+    }
+
+    /// Whether nothing was counted of late.
+    pub(super) fn is_empty(&self, now_ms: u64) -> bool {
+        self.used(now_ms) == 0
+    }
+
     pub(super) fn set_limit(&mut self, limit: u64) {
         self.limit = limit;
     }
 }
 
-/// The three windows of one host.
-#[derive(Debug, Clone, Copy)]
+/// What becomes of an event by its host's windows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// It is taken, and counted.
+    Now,
+    /// It may be offered again after so many ms.
+    After(u64),
+    /// Its account has had far more than its share.
+    Refused,
+}
+
+/// The three windows of one host, and what its accounts have of them.
+#[derive(Debug)]
 pub struct Windows {
+    limits: HostLimits,
     second: Window,
     hour: Window,
     day: Window,
+    shares: Shares,
 }
 
 impl Windows {
     /// Empty windows with these limits.
     pub fn new(limits: &HostLimits) -> Self {
         Self {
+            limits: *limits,
             second: Window::new(1_000, limits.per_second),
-            hour: Window::new(3_600_000, limits.per_hour),
-            day: Window::new(86_400_000, limits.per_day),
+            hour: Window::new(HOUR_MS, limits.per_hour),
+            day: Window::new(DAY_MS, limits.per_day),
+            shares: Shares::default(),
         }
+    }
+
+    /// The limits.
+    pub fn limits(&self) -> HostLimits {
+        self.limits
     }
 
     /// Takes new limits over, keeping what was counted.
     pub fn adjust(&mut self, limits: &HostLimits) {
+        self.limits = *limits;
         self.second.set_limit(limits.per_second);
         self.hour.set_limit(limits.per_hour);
         self.day.set_limit(limits.per_day);
+        // What an account may have follows from the limits.
+        self.shares = Shares::default();
     }
 
-    /// Counts one event and answers 0, or answers how many ms to wait before asking again.
-    pub fn take(&mut self, now_ms: u64) -> u64 {
+    /// Offers an event of `did`.
+    pub fn take(&mut self, did: &Did, now_ms: u64) -> Turn {
+        match self.shares.place(did, &self.limits, now_ms) {
+            Counts::Host => {}
+            Counts::Own => return Turn::Now,
+            Counts::Nowhere => return Turn::Refused,
+        }
         let wait_ms = [&mut self.second, &mut self.hour, &mut self.day]
             .map(|window| window.wait_ms(now_ms))
             .into_iter()
             .max()
             .unwrap_or(0);
-        if wait_ms == 0 {
-            for window in [&mut self.second, &mut self.hour, &mut self.day] {
-                window.count(now_ms);
-            }
+        if wait_ms > 0 {
+            return Turn::After(wait_ms);
         }
-        wait_ms
+        for window in [&mut self.second, &mut self.hour, &mut self.day] {
+            window.count(now_ms);
+        }
+        self.shares.count(did, &self.limits, now_ms);
+        Turn::Now
     }
 }
 
@@ -159,18 +208,28 @@ impl Windows {
 mod tests {
     use super::*;
 
+    fn did(number: u64) -> Did {
+        format!("did:web:a{number}.example.org")
+            .parse()
+            .expect("a DID")
+    }
+
     #[test]
     fn default_host_may_send_fifty_events_at_once_and_then_waits() {
         let mut windows = Windows::new(&HostLimits::for_accounts(100));
-        assert_eq!((0..50).map(|_| windows.take(1_000_000)).sum::<u64>(), 0);
-        let wait_ms = windows.take(1_000_000);
+        let at_once = (0..50).all(|number| windows.take(&did(number), 1_000_000) == Turn::Now);
+        assert!(at_once);
+        let Turn::After(wait_ms) = windows.take(&did(0), 1_000_000) else {
+            panic!("it must wait")
+        };
         assert!((1..=1_000).contains(&wait_ms), "{wait_ms}");
         // Waiting as told always leads to a free place.
         let mut now_ms = 1_000_000;
-        for _ in 0..10_000 {
-            match windows.take(now_ms) {
-                0 => {}
-                wait_ms => now_ms += wait_ms,
+        for number in 0..10_000 {
+            match windows.take(&did(number % 90), now_ms) {
+                Turn::Now => {}
+                Turn::After(wait_ms) => now_ms += wait_ms,
+                Turn::Refused => panic!("nobody has had its share"),
             }
         }
         assert!(
@@ -210,6 +269,6 @@ mod tests {
     #[test]
     fn unlimited_never_waits() {
         let mut windows = Windows::new(&HostLimits::UNLIMITED);
-        assert_eq!((0..100_000).map(|_| windows.take(5)).sum::<u64>(), 0);
+        assert!((0..100_000).all(|_| windows.take(&did(0), 5) == Turn::Now));
     }
 }

@@ -8,7 +8,7 @@ use rochdale_protocol::syntax::{Did, Tid};
 use rochdale_service::sqlite::Transaction;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{Store, StoreError, corrupt, from_sql, to_sql};
+use super::{Store, StoreError, corrupt, from_sql, identity, to_sql};
 use crate::hosts::HostId;
 use crate::verify::{Account, AccountId, Change, Known, RepoState, Upstream};
 
@@ -54,11 +54,10 @@ impl StateBatch {
             }
             std::collections::hash_map::Entry::Occupied(mut entry) => {
                 let (old, old_seq) = entry.get_mut();
-                let account_changed = old.account_changed || change.account_changed;
-                let repo_changed = old.repo_changed || change.repo_changed;
                 *old = Change {
-                    account_changed,
-                    repo_changed,
+                    account_changed: old.account_changed || change.account_changed,
+                    repo_changed: old.repo_changed || change.repo_changed,
+                    identity_changed: old.identity_changed || change.identity_changed,
                     ..change
                 };
                 *old_seq = deleted_seq.or(*old_seq);
@@ -96,6 +95,9 @@ impl StateBatch {
                     repo.data.digest()
                 ];
                 tx.prepare_cached(sql)?.execute(values)?;
+            }
+            if change.identity_changed {
+                identity::write(tx, change.account.id, change.identity.as_ref())?;
             }
         }
         for did in &self.announced {

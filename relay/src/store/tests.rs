@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::hosts::{HostId, HostName, HostStatus, NameRules};
-use crate::verify::{Account, AccountId, Change, RepoState, Upstream};
+use crate::verify::{Account, AccountId, Change, FetchedIdentity, Identity, RepoState, Upstream};
 
 fn open() -> (TempDir, Store) {
     let folder = TempDir::new().expect("folder");
@@ -47,6 +47,8 @@ fn change(number: i64, repo: Option<RepoState>) -> Change {
         repo,
         account_changed: true,
         repo_changed: repo.is_some(),
+        identity: None,
+        identity_changed: false,
     }
 }
 
@@ -130,6 +132,8 @@ async fn last_change_of_an_account_in_a_batch_is_stored_and_none_of_it_is_forgot
     );
     let mut inactive = Change {
         repo_changed: false,
+        identity: None,
+        identity_changed: false,
         ..change(1, Some(repo(2)))
     };
     inactive.account.upstream = Upstream {
@@ -252,4 +256,52 @@ async fn throttled_accounts_are_found_oldest_first() {
             .expect("found")
             .is_empty()
     );
+}
+
+#[tokio::test]
+async fn identity_is_stored_as_found_and_forgotten_when_it_is_gone() {
+    let (_folder, store) = open();
+    store
+        .add_host(host("pds.example.org"), None, 100, 0)
+        .await
+        .expect("stored");
+    let secret = rochdale_protocol::crypto::SigningKey::from_bytes(
+        rochdale_protocol::crypto::Curve::P256,
+        &[7; 32],
+    );
+    let whole = Identity {
+        key: Some(secret.expect("a key").public().clone()),
+        host: Some(host("pds.example.org")),
+        handle: Some("ada.example.org".parse().expect("a handle")),
+    };
+    let empty = Identity {
+        key: None,
+        host: None,
+        handle: None,
+    };
+    for (identity, fetched_ms) in [(Some(whole), 7), (Some(empty), 8), (None, 0)] {
+        let found = identity.map(|identity| FetchedIdentity {
+            identity: Arc::new(identity),
+            fetched_ms,
+        });
+        let mut batch = StateBatch::default();
+        batch.change(
+            Change {
+                identity: found.clone(),
+                identity_changed: true,
+                ..change(1, None)
+            },
+            None,
+        );
+        // A later change in the same batch that leaves the identity alone does not lose it.
+        batch.change(
+            Change {
+                identity: found.clone(),
+                ..change(1, Some(repo(1)))
+            },
+            None,
+        );
+        apply(&store, batch).await;
+        assert_eq!(store.identity(AccountId(1)).expect("read"), found);
+    }
 }

@@ -1,9 +1,12 @@
 //! What the relay knows of an account, and what it shows of it.
 
-use rochdale_protocol::data::Cid;
-use rochdale_protocol::syntax::{Did, Tid};
+use std::sync::Arc;
 
-use crate::hosts::HostId;
+use rochdale_protocol::crypto::PublicKey;
+use rochdale_protocol::data::Cid;
+use rochdale_protocol::syntax::{Did, Handle, Tid};
+
+use crate::hosts::{HostId, HostName};
 
 /// The relay's number of an account; also the order in which `listRepos` lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -70,7 +73,27 @@ impl Account {
     }
 }
 
-/// All that is stored about a DID.
+/// What of an identity matters here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The `#atproto` key.
+    pub key: Option<PublicKey>,
+    /// The host of the PDS the document names.
+    pub host: Option<HostName>,
+    /// The handle the document claims.
+    pub handle: Option<Handle>,
+}
+
+/// An identity as it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchedIdentity {
+    /// What was found.
+    pub identity: Arc<Identity>,
+    /// When, ms since 1970.
+    pub fetched_ms: u64,
+}
+
+/// The state of a DID, but for its identity.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Known {
     /// The account, if it has been seen.
@@ -90,8 +113,12 @@ pub struct Change {
     pub account: Account,
     /// Its repository after the event.
     pub repo: Option<RepoState>,
+    /// Its identity, if it is known.
+    pub identity: Option<FetchedIdentity>,
     /// Whether `account` differs from what was stored.
     pub account_changed: bool,
     /// Whether `repo` differs from what was stored.
     pub repo_changed: bool,
+    /// Whether `identity` differs from what was stored.
+    pub identity_changed: bool,
 }

@@ -3,13 +3,13 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use rochdale_protocol::crypto::PublicKey;
 use rochdale_protocol::syntax::{Did, Handle};
 
-use super::account::{Change, Known};
+use super::account::{Change, FetchedIdentity, Identity, Known, Upstream};
+use super::budget::Budget;
 use super::event::{Incoming, Pending};
 use super::shard::Command;
-use crate::hosts::{HostId, HostName};
+use crate::hosts::HostId;
 
 /// Events of one DID that may wait for its identity: half of what its host may have on the way.
 const PARKED_EVENTS_MAX: usize = 512;
@@ -17,19 +17,12 @@ const PARKED_EVENTS_MAX: usize = 512;
 const PARKED_BYTES_MAX: usize = 8 << 20;
 /// An event that was missed is waited for this long.
 const MISSED_MS: u64 = 60_000;
-const MINUTE_MS: u64 = 60_000;
-const DAY_MS: u64 = 86_400_000;
-
-/// What of an identity matters here.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Identity {
-    /// The `#atproto` key.
-    pub(super) key: Option<PublicKey>,
-    /// The host of the PDS the document names.
-    pub(super) host: Option<HostName>,
-    /// The handle the document claims.
-    pub(super) handle: Option<Handle>,
-}
+/// The host of an account is not asked for its status more often.
+const STATUS_AGAIN_MS: u64 = 60_000;
+/// A known identity older than this is fetched again, without making anything wait.
+const RENEW_AFTER_MS: u64 = 24 * 3_600_000;
+/// And if that fails, not again before this time has passed.
+const RENEW_AGAIN_MS: u64 = 600_000;
 
 /// What is known of a DID's identity.
 #[derive(Debug, Clone, Default)]
@@ -67,6 +60,9 @@ pub(super) struct Entry {
     pub(super) queued_bytes: usize,
     pub(super) account_changed: bool,
     pub(super) repo_changed: bool,
+    pub(super) identity_changed: bool,
+    /// A known identity is not renewed before this time.
+    pub(super) renew_after_ms: u64,
     /// The first event that could not be taken and has not come again: its host, its number, when it was missed.
     pub(super) missed: Option<(HostId, u64, u64)>,
     /// State up to here has been handed on.
@@ -80,6 +76,64 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    /// Takes over what is stored of the DID.
+    pub(super) fn load(&mut self, known: Known, identity: Option<FetchedIdentity>) {
+        self.known = known;
+        self.loaded = true;
+        if let (IdentityState::Unknown, Some(stored)) = (&self.identity, identity) {
+            self.identity = IdentityState::Known {
+                identity: stored.identity,
+                fetched_ms: stored.fetched_ms,
+            };
+        }
+    }
+
+    /// Takes a new identity over; answers whether it differs from what was known. A known one outlives a failed look-up.
+    pub(super) fn learn(&mut self, found: IdentityState) -> bool {
+        let changed = match (&self.identity, &found) {
+            (IdentityState::Known { .. }, IdentityState::Unreachable { .. }) => return false,
+            (
+                IdentityState::Known { identity: old, .. },
+                IdentityState::Known { identity: new, .. },
+            ) => old != new,
+            (IdentityState::Unknown, _) => false,
+            _ => true,
+        };
+        let known = |state: &IdentityState| matches!(state, IdentityState::Known { .. });
+        self.identity_changed |= known(&self.identity) || known(&found);
+        self.identity = found;
+        changed
+    }
+
+    /// Whether the identity, though still used, should be fetched again now. Asks for it once in a while only.
+    pub(super) fn is_due_for_renewal(&mut self, now_ms: u64) -> bool {
+        let IdentityState::Known { fetched_ms, .. } = self.identity else {
+            return false;
+        };
+        let due =
+            now_ms.saturating_sub(fetched_ms) > RENEW_AFTER_MS && now_ms >= self.renew_after_ms;
+        if due {
+            self.renew_after_ms = now_ms + RENEW_AGAIN_MS;
+        }
+        due
+    }
+
+    /// Takes over what the account's host answered about its status (`None`: nothing); answers whether that is news.
+    pub(super) fn take_status(&mut self, said: Option<Upstream>, now_ms: u64) -> bool {
+        self.ask_status_after_ms = now_ms + STATUS_AGAIN_MS;
+        let account = self.known.account.as_mut();
+        match (said, account) {
+            (Some(said), Some(account))
+                if said != account.upstream && !account.upstream.is_deleted() =>
+            {
+                account.upstream = said;
+                self.account_changed = true;
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Notes that `event` could not be taken and will come again.
     pub(super) fn note_missed(&mut self, event: &Incoming, now_ms: u64) {
         let seq = event.token.seq();
@@ -136,72 +190,40 @@ impl Entry {
         Some(item)
     }
 
+    /// Whether something has changed that is to be stored.
+    pub(super) fn has_change(&self) -> bool {
+        self.known.account.is_some()
+            && (self.account_changed || self.repo_changed || self.identity_changed)
+    }
+
     /// The change since the last call, if there is one.
     pub(super) fn take_change(&mut self, did: &Did) -> Option<Change> {
-        let account_changed = std::mem::take(&mut self.account_changed);
-        let repo_changed = std::mem::take(&mut self.repo_changed);
-        if !account_changed && !repo_changed {
+        if !self.has_change() {
             return None;
         }
-        let account = self.known.account.clone()?;
+        let identity = match &self.identity {
+            IdentityState::Known {
+                identity,
+                fetched_ms,
+            } => Some(FetchedIdentity {
+                identity: Arc::clone(identity),
+                fetched_ms: *fetched_ms,
+            }),
+            _ => None,
+        };
         Some(Change {
             did: did.clone(),
-            account,
+            account: self.known.account.clone()?,
             repo: self.known.repo,
-            account_changed,
-            repo_changed,
+            identity,
+            account_changed: std::mem::take(&mut self.account_changed),
+            repo_changed: std::mem::take(&mut self.repo_changed),
+            identity_changed: std::mem::take(&mut self.identity_changed),
         })
     }
 
     fn is_idle(&self, stored: u64) -> bool {
         !self.waiting && self.queue.is_empty() && self.ticket <= stored
-    }
-}
-
-/// A small budget that fills up again with time.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Budget {
-    used: u32,
-    since_ms: u64,
-}
-
-/// How large a [`Budget`] is.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Rate {
-    most: u32,
-    each_ms: u64,
-}
-
-impl Rate {
-    /// Forced look-ups of one identity: three, and one more each minute.
-    pub(super) const REFRESH: Self = Self {
-        most: 3,
-        each_ms: MINUTE_MS,
-    };
-    /// `#sync` events of one account, each of which makes every consumer fetch the repository: five, and five more a day.
-    pub(super) const SYNC: Self = Self {
-        most: 5,
-        each_ms: DAY_MS / 5,
-    };
-}
-
-impl Budget {
-    /// Takes one, if there is one.
-    pub(super) fn take(&mut self, rate: Rate, now_ms: u64) -> bool {
-        let back = now_ms.saturating_sub(self.since_ms) / rate.each_ms;
-        if self.used == 0 {
-            self.since_ms = now_ms;
-        } else if back > 0 {
-            self.used = self
-                .used
-                .saturating_sub(u32::try_from(back).unwrap_or(u32::MAX));
-            self.since_ms += back * rate.each_ms;
-        }
-        let fits = self.used < rate.most;
-        if fits {
-            self.used += 1;
-        }
-        fits
     }
 }
 
@@ -282,27 +304,5 @@ mod tests {
             entries.get(&did(number), 7);
         }
         assert_eq!(entries.get(&did(0), 7).ticket, 0);
-    }
-
-    #[test]
-    fn budget_gives_its_burst_and_then_one_per_interval() {
-        let mut budget = Budget::default();
-        let mut taken = |now_ms| budget.take(Rate::REFRESH, now_ms);
-        assert_eq!(
-            [taken(1_000), taken(1_000), taken(1_000), taken(1_000)],
-            [true, true, true, false]
-        );
-        assert!(!taken(60_999));
-        assert!(taken(61_000));
-        assert!(!taken(61_000));
-        assert_eq!(
-            [
-                taken(10_000_000),
-                taken(10_000_000),
-                taken(10_000_000),
-                taken(10_000_000)
-            ],
-            [true, true, true, false]
-        );
     }
 }

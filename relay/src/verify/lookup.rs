@@ -12,8 +12,8 @@ use serde::Deserialize;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
 
-use super::account::Upstream;
-use super::entry::{Identity, IdentityState};
+use super::account::{Identity, Upstream};
+use super::entry::IdentityState;
 use super::judge::Question;
 use super::shard::Job;
 use crate::hosts::{HostName, NameRules};

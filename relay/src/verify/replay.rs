@@ -118,8 +118,10 @@ impl Replay<'_> {
             did: did.clone(),
             account: account.clone(),
             repo: known.repo,
+            identity: None,
             account_changed: true,
             repo_changed: true,
+            identity_changed: false,
         };
         self.known.insert(did, known);
         Ok(Some(change))

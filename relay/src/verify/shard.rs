@@ -1,38 +1,29 @@
-//! The shards: threads that judge events, each for its share of the DIDs.
+//! One shard: a thread that judges the events of its share of the DIDs.
 //!
-//! A shard owns the entries of its DIDs. It never waits for the network: a DID with a question under way is parked, the
-//! others go on. A panic costs the event it happened on.
+//! It owns the entries of its DIDs and never waits for the network: a DID with a question under way is parked, the others go
+//! on. A panic costs the event it happened on.
 
-use std::hash::{BuildHasher, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::thread::JoinHandle;
 
-use parking_lot::Mutex;
 use rochdale_protocol::sync::AccountEvent;
 use rochdale_protocol::syntax::{Datetime, Did};
-use rochdale_resolver::Resolver;
 use rochdale_service::clock::SharedClock;
-use rochdale_service::outbound::Outbound;
-use rochdale_service::shutdown::Shutdown;
 use tokio::sync::{mpsc, oneshot};
 
-use super::account::Known;
-use super::entry::{Entries, Entry, IdentityState, Item};
+use super::account::{FetchedIdentity, Known};
+use super::entry::{Entries, Item};
 use super::event::{DropReason, Incoming, Pending};
 use super::judge::{Context, Question, Step, judge};
 use super::lookup::{Answer, Lookups};
-use crate::hosts::{Hosts, NameRules};
+use crate::hosts::Hosts;
 use crate::log::{Draft, Kind, flags};
 use crate::output::{Output, Ticket};
 use crate::store::Store;
 
-/// Jobs that may wait for one shard.
-const QUEUE: usize = 4_096;
-const STATUS_AGAIN_MS: u64 = 60_000;
-/// Identities older than this are fetched again, without making anything wait.
-const IDENTITY_TTL_MS: u64 = 24 * 3_600_000;
+/// A stored identity older than this is looked up before it is used again.
+const STORED_IDENTITY_MS: u64 = 7 * 24 * 3_600_000;
 
 /// A decision of the relay itself about an account.
 #[derive(Debug)]
@@ -55,177 +46,25 @@ pub(super) enum Job {
     Stop,
 }
 
-/// What the shards need.
-#[derive(Debug)]
-pub struct ShardsConfig {
-    /// How many threads.
-    pub shards: usize,
-    /// Entries kept in memory, by all shards together.
-    pub entries: usize,
-    /// Whether per-account limits apply.
-    pub limits: bool,
-    /// Which hosts DID documents may name.
-    pub names: NameRules,
-    /// The highest account number in use.
-    pub last_account: i64,
-}
-
-/// All shards.
-#[derive(Debug)]
-pub struct Shards {
-    hasher: RandomState,
-    queues: Vec<mpsc::Sender<Job>>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
-}
-
-/// The relay is stopping.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the relay is stopping")]
-pub struct Stopping;
-
-impl Shards {
-    /// Starts the threads. Must be called within a Tokio runtime.
-    ///
-    /// # Errors
-    /// When a thread cannot be started.
-    pub fn start(
-        config: &ShardsConfig,
-        (store, hosts, shutdown): (&Store, &Arc<Hosts>, &Shutdown),
-        (resolver, outbound, clock): (&Resolver, &Outbound, &SharedClock),
-        output: &mpsc::Sender<Output>,
-    ) -> std::io::Result<Arc<Self>> {
-        let runtime = tokio::runtime::Handle::current();
-        let lookups = Lookups::new(
-            resolver.clone(),
-            outbound.clone(),
-            Arc::clone(clock),
-            config.names,
-            runtime,
-        );
-        let next_account = Arc::new(AtomicI64::new(config.last_account + 1));
-        let count = config.shards.max(1);
-        let mut shards = Self {
-            hasher: RandomState::new(),
-            queues: Vec::new(),
-            threads: Mutex::default(),
-        };
-        for number in 0..count {
-            let (queue, inbox) = mpsc::channel(QUEUE);
-            let shard = Shard {
-                queue: queue.clone(),
-                inbox,
-                entries: Entries::new(config.entries / count),
-                limits: config.limits,
-                store: store.clone(),
-                hosts: Arc::clone(hosts),
-                lookups: lookups.clone(),
-                clock: Arc::clone(clock),
-                output: output.clone(),
-                next_account: Arc::clone(&next_account),
-                stored: Arc::new(AtomicU64::new(0)),
-                handed_on: 0,
-            };
-            let shutdown = shutdown.clone();
-            let run = move || {
-                if catch_unwind(AssertUnwindSafe(|| shard.run())).is_err() {
-                    shutdown.fail("a thread that verifies panicked".to_owned());
-                }
-            };
-            let thread = std::thread::Builder::new()
-                .name(format!("verify-{number}"))
-                .spawn(run)?;
-            shards.queues.push(queue);
-            shards.threads.get_mut().push(thread);
-        }
-        Ok(Arc::new(shards))
-    }
-
-    fn queue(&self, did: &Did) -> Result<&mpsc::Sender<Job>, Stopping> {
-        let at = usize::try_from(self.hasher.hash_one(did) % self.queues.len().max(1) as u64)
-            .unwrap_or(0);
-        self.queues.get(at).ok_or(Stopping)
-    }
-
-    /// Hands an event to the shard of its DID; waits while that shard has enough to do.
-    ///
-    /// # Errors
-    /// [`Stopping`].
-    pub async fn dispatch(&self, event: Incoming) -> Result<(), Stopping> {
-        self.queue(&event.did)?
-            .send(Job::Event(event))
-            .await
-            .map_err(|_| Stopping)
-    }
-
-    /// Carries a command out, in its turn among the events of the DID; returns when it is durable.
-    ///
-    /// # Errors
-    /// [`Stopping`].
-    pub async fn command(
-        &self,
-        did: &Did,
-        command: impl FnOnce(oneshot::Sender<()>) -> Command,
-    ) -> Result<(), Stopping> {
-        let (done, answer) = oneshot::channel();
-        self.queue(did)?
-            .send(Job::Command(did.clone(), command(done)))
-            .await
-            .map_err(|_| Stopping)?;
-        answer.await.map_err(|_| Stopping)
-    }
-
-    /// What is known of a DID at this moment, if it is in memory. It may be ahead of what is stored.
-    ///
-    /// # Errors
-    /// [`Stopping`].
-    pub async fn known(&self, did: &Did) -> Result<Option<Known>, Stopping> {
-        let (asker, answer) = oneshot::channel();
-        self.queue(did)?
-            .send(Job::Show(did.clone(), asker))
-            .await
-            .map_err(|_| Stopping)?;
-        answer.await.map_err(|_| Stopping)
-    }
-
-    /// Ends the threads after the work queued so far. What is parked is left for the next start. Blocks.
-    pub fn stop(&self) {
-        for queue in &self.queues {
-            // A shard that is gone has stopped.
-            drop(queue.blocking_send(Job::Stop));
-        }
-        for thread in std::mem::take(&mut *self.threads.lock()) {
-            if thread.join().is_err() {
-                tracing::error!("a verifying thread had panicked");
-            }
-        }
-    }
-
-    /// Jobs waiting, of all shards.
-    pub fn waiting(&self) -> usize {
-        self.queues
-            .iter()
-            .map(|queue| queue.max_capacity() - queue.capacity())
-            .sum()
-    }
-}
-
-struct Shard {
-    queue: mpsc::Sender<Job>,
-    inbox: mpsc::Receiver<Job>,
-    entries: Entries,
-    limits: bool,
-    store: Store,
-    hosts: Arc<Hosts>,
-    lookups: Lookups,
-    clock: SharedClock,
-    output: mpsc::Sender<Output>,
-    next_account: Arc<AtomicI64>,
-    stored: Arc<AtomicU64>,
-    handed_on: u64,
+/// See the module. [`Shard::run`] is its thread.
+pub(super) struct Shard {
+    pub(super) queue: mpsc::Sender<Job>,
+    pub(super) inbox: mpsc::Receiver<Job>,
+    pub(super) entries: Entries,
+    pub(super) limits: bool,
+    pub(super) store: Store,
+    pub(super) hosts: Arc<Hosts>,
+    pub(super) lookups: Lookups,
+    pub(super) clock: SharedClock,
+    pub(super) output: mpsc::Sender<Output>,
+    pub(super) next_account: Arc<AtomicI64>,
+    pub(super) stored: Arc<AtomicU64>,
+    pub(super) handed_on: u64,
 }
 
 impl Shard {
-    fn run(mut self) {
+    /// Works until it is told to stop.
+    pub(super) fn run(mut self) {
         while let Some(job) = self.inbox.blocking_recv() {
             match job {
                 Job::Event(event) => {
@@ -268,7 +107,7 @@ impl Shard {
         let entry = self.entries.get(did, self.stored.load(Ordering::Acquire));
         entry.note_missed(&pending.event, now_ms);
         // Dropped without being finished: the cursor stays before it.
-        pending.event.host.drop_connection();
+        pending.event.host.read_again();
     }
 
     fn answer(&mut self, did: &Did, answer: Answer) {
@@ -277,17 +116,17 @@ impl Shard {
         let mut announce = false;
         match answer {
             Answer::Identity(found) => {
-                let changed = learn(entry, found);
+                let changed = entry.learn(found);
                 if let Some(Item::Event(first)) = entry.queue.front_mut().filter(|_| entry.waiting)
                 {
                     first.identity_changed |= changed;
                 }
             }
             Answer::Renewed(found) => {
-                learn(entry, found);
+                entry.learn(found);
                 return;
             }
-            answer @ Answer::Status(_) => announce = take_status(entry, answer, now_ms),
+            Answer::Status(said) => announce = entry.take_status(said, now_ms),
         }
         entry.waiting = false;
         if announce {
@@ -318,14 +157,24 @@ impl Shard {
 
     /// Makes sure that what is stored of the DID is in its entry.
     fn load(&mut self, did: &Did) -> bool {
+        let now_ms = self.clock.now_ms();
         let entry = self.entries.get(did, self.stored.load(Ordering::Acquire));
         if entry.loaded {
             return true;
         }
-        match self.store.account(did) {
-            Ok(known) => {
-                entry.known = known;
-                entry.loaded = true;
+        let stored = self.store.account(did).and_then(|known| {
+            let identity = match &known.account {
+                Some(account) => self.store.identity(account.id)?,
+                None => None,
+            };
+            Ok((known, identity))
+        });
+        match stored {
+            Ok((known, identity)) => {
+                let usable = |stored: &FetchedIdentity| {
+                    now_ms.saturating_sub(stored.fetched_ms) < STORED_IDENTITY_MS
+                };
+                entry.load(known, identity.filter(usable));
                 true
             }
             Err(error) => {
@@ -352,10 +201,7 @@ impl Shard {
         });
         match step {
             Step::Pass(draft) => {
-                if let IdentityState::Known { fetched_ms, .. } = &mut entry.identity
-                    && (now_us / 1_000).saturating_sub(*fetched_ms) > IDENTITY_TTL_MS
-                {
-                    *fetched_ms = now_us / 1_000;
+                if entry.is_due_for_renewal(now_us / 1_000) {
                     let host = pending.event.host.name.clone();
                     self.lookups
                         .ask(did.clone(), host, Question::Renewal, self.queue.clone());
@@ -415,11 +261,10 @@ impl Shard {
     fn refuse(&mut self, pending: Pending, reason: DropReason, did: &Did) {
         self.count(&pending, reason);
         if reason == DropReason::Unreadable {
-            pending.event.host.count_bad_frame();
-            pending.event.host.drop_connection();
+            pending.event.host.event_unreadable();
         }
         let entry = self.entries.get(did, self.stored.load(Ordering::Acquire));
-        if entry.account_changed || entry.repo_changed {
+        if entry.has_change() {
             self.emit(did, None, pending);
         } else {
             pending.event.token.finish();
@@ -497,46 +342,5 @@ impl Shard {
                 ..Output::default()
             }),
         );
-    }
-}
-
-/// Takes over what the account's host answered about its status; answers whether that is news.
-pub(super) fn take_status(entry: &mut Entry, answer: Answer, now_ms: u64) -> bool {
-    entry.ask_status_after_ms = now_ms + STATUS_AGAIN_MS;
-    let account = entry
-        .known
-        .account
-        .as_mut()
-        .filter(|account| !account.upstream.is_deleted());
-    match (answer, account) {
-        (Answer::Status(Some(said)), Some(account)) if said != account.upstream => {
-            account.upstream = said;
-            entry.account_changed = true;
-            true
-        }
-        _ => false,
-    }
-}
-
-/// Takes a new identity over; answers whether it differs from what was known. A known one outlives a failed look-up.
-pub(super) fn learn(entry: &mut Entry, found: IdentityState) -> bool {
-    match (&entry.identity, &found) {
-        (IdentityState::Known { .. }, IdentityState::Unreachable { .. }) => false,
-        (
-            IdentityState::Known { identity: old, .. },
-            IdentityState::Known { identity: new, .. },
-        ) => {
-            let changed = old != new;
-            entry.identity = found;
-            changed
-        }
-        (IdentityState::Unknown, _) => {
-            entry.identity = found;
-            false
-        }
-        _ => {
-            entry.identity = found;
-            true
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! The rules, event by event, with the numbers of the relay checklist of common mistakes.
 
 mod accounts;
+mod blocks;
 mod commits;
 mod fixtures;
 
@@ -13,8 +14,8 @@ use rochdale_protocol::syntax::{Did, Handle};
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 
-use super::account::Upstream;
-use super::entry::{Entry, Identity, IdentityState};
+use super::account::{Identity, Upstream};
+use super::entry::{Entry, IdentityState};
 use super::event::{DropReason, Incoming, Pending};
 use super::judge::{Context, Question, Step, judge};
 use crate::hosts::{Host, HostName, HostPolicy, Hosts, NameRules};
@@ -52,6 +53,7 @@ impl World {
             account_limit: 2,
             new_hosts_per_day: 50,
             trusted: Vec::new(),
+            lenient: vec!["away.example.org".to_owned()],
         };
         let hosts = Hosts::load(store, policy).await.expect("hosts");
         let name = |text: &str| HostName::parse(text, NameRules::default()).expect("a name");
@@ -149,17 +151,16 @@ impl World {
                     self.asked.push(question);
                     match question {
                         Question::Identity | Question::Renewal => {
-                            super::shard::learn(&mut self.entry, self.identity.clone());
+                            self.entry.learn(self.identity.clone());
                         }
                         Question::Refresh => {
                             pending.refreshed = true;
-                            pending.identity_changed =
-                                super::shard::learn(&mut self.entry, self.identity.clone());
+                            pending.identity_changed = self.entry.learn(self.identity.clone());
                         }
                         Question::Status => {
                             pending.asked_status = true;
-                            let answer = super::lookup::Answer::Status(self.status.clone());
-                            super::shard::take_status(&mut self.entry, answer, self.now_us / 1_000);
+                            let now_ms = self.now_us / 1_000;
+                            self.entry.take_status(self.status.clone(), now_ms);
                         }
                     }
                 }

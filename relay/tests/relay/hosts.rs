@@ -93,6 +93,27 @@ async fn unknown_message_types_cost_nothing() {
     world.relay.stop().await;
 }
 
+// 11: identifiers are never folded, so this is nobody; the stream goes on after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn upper_case_did_is_nobody() {
+    let mut world = World::start().await;
+    let mut live = world.relay.subscribe(None).await;
+    let mut upper = world.ada.clone();
+    let tail = world.ada.did.as_str().trim_start_matches("did:plc:");
+    let did = format!("did:plc:{}", tail.to_uppercase());
+    upper.did = did.parse().expect("in form a DID");
+    world.directory.publish(&upper, &world.host);
+    let asked = world.directory.asked();
+    world.host.send(&upper.post(1).template());
+    world.host.send(&upper.account(true, None).template());
+    assert!(live.is_quiet().await);
+    assert_eq!(world.directory.asked(), asked, "nobody is asked about it");
+    world.host.send(&world.ada.post(1).template());
+    assert_eq!(live.event().await.1.did(), &world.ada.did);
+    assert_eq!(world.host.cursors().len(), 1, "the connection is kept");
+    world.relay.stop().await;
+}
+
 // 4.
 #[tokio::test(flavor = "multi_thread")]
 async fn frame_above_five_megabytes_costs_the_connection_and_is_stepped_over() {
@@ -194,6 +215,11 @@ async fn banned_domain_cuts_every_host_below_it() {
         200
     );
     eventually("it hangs up", async || world.host.open() == 0).await;
+    let status = format!(
+        "/xrpc/com.atproto.sync.getHostStatus?hostname={}",
+        world.host.name
+    );
+    assert_eq!(world.relay.get(&status).await.1["status"], "banned");
     let (_, bans) = world.relay.admin_get("/admin/subs/listDomainBans").await;
     assert_eq!(bans, json!({"banned_domains": [world.host.name]}));
     assert_eq!(
@@ -303,6 +329,17 @@ async fn crawl_requests_are_checked_before_anybody_is_bothered() {
         )
         .await;
     assert_eq!(alias.0, 200);
+    world.relay.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_requests_for_one_new_host_cost_it_one_look() {
+    let world = World::start().await;
+    let new = FakeHost::start(0).await;
+    futures::future::join_all((0..20).map(|_| world.relay.crawl(&new.name))).await;
+    assert_eq!(new.described(), 1);
+    eventually("it listens", async || new.open() == 1).await;
+    assert_eq!(new.cursors().len(), 1);
     world.relay.stop().await;
 }
 

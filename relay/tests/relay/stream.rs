@@ -5,8 +5,9 @@ use std::time::Instant;
 use bytes::Bytes;
 use rochdale_protocol::sync::{Event, Frame, decode_frame};
 
-use crate::relay::eventually;
-use crate::{World, rev_of};
+use crate::network::{Directory, FakeHost};
+use crate::relay::{TestRelay, eventually};
+use crate::{World, account, rev_of};
 
 // 45: every byte but those of the number stays.
 #[tokio::test(flavor = "multi_thread")]
@@ -213,4 +214,51 @@ async fn what_subscribers_send_is_ignored() {
     world.host.send(&world.ada.post(1).template());
     subscriber.event().await;
     world.relay.stop().await;
+}
+
+// 44: one reader that takes nothing is let go, and nobody else notices.
+#[tokio::test(flavor = "multi_thread")]
+async fn stalled_reader_is_let_go_and_the_others_get_everything() {
+    const EVENTS: usize = 300;
+    let (directory, host) = (Directory::start().await, FakeHost::start(100).await);
+    let folder = tempfile::TempDir::new().expect("folder");
+    let clock = rochdale_service::clock::SystemClock::shared();
+    let relay = TestRelay::start_at(
+        folder.path(),
+        &directory,
+        clock,
+        |_| {},
+        |config| {
+            config.subscriber_stall = std::time::Duration::from_millis(500);
+        },
+    )
+    .await;
+    let mut ada = account(1);
+    directory.publish(&ada, &host);
+    relay.crawl(&host.name).await;
+    eventually("it listens", async || host.open() == 1).await;
+    let mut stalled = relay.subscribe(None).await;
+    let mut reader = relay.subscribe(None).await;
+    // More than the buffers of a connection on this machine take.
+    let text = "x".repeat(100_000);
+    let events: Vec<_> = (0..EVENTS)
+        .map(|number| {
+            let path = format!("app.bsky.feed.post/{number:05}");
+            ada.commit(&[crate::repo::Write::Create(&path, &text)])
+                .template()
+        })
+        .collect();
+    for event in &events {
+        host.send(event);
+    }
+    reader.events(EVENTS).await;
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    let mut got = 0;
+    while let Some(frame) = stalled.frame().await {
+        got += usize::from(matches!(decode_frame(&frame), Ok(Frame::Message { .. })));
+    }
+    assert!(got < EVENTS, "it was let go before the end");
+    host.send(&ada.post(1).template());
+    reader.event().await;
+    relay.stop().await;
 }

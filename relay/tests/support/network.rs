@@ -31,6 +31,7 @@ pub(crate) struct Directory {
 struct DirectoryState {
     documents: Mutex<HashMap<String, Value>>,
     down: AtomicBool,
+    hanging: AtomicBool,
     asked: AtomicUsize,
 }
 
@@ -72,6 +73,11 @@ impl Directory {
         self.state.down.store(down, Ordering::SeqCst);
     }
 
+    /// Takes questions and never answers, or answers again.
+    pub(crate) fn set_hanging(&self, hanging: bool) {
+        self.state.hanging.store(hanging, Ordering::SeqCst);
+    }
+
     /// How often it was asked.
     pub(crate) fn asked(&self) -> usize {
         self.state.asked.load(Ordering::SeqCst)
@@ -80,6 +86,9 @@ impl Directory {
 
 async fn document(State(state): State<Arc<DirectoryState>>, Path(did): Path<String>) -> Response {
     state.asked.fetch_add(1, Ordering::SeqCst);
+    while state.hanging.load(Ordering::SeqCst) {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
     if state.down.load(Ordering::SeqCst) {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }

@@ -8,7 +8,7 @@ use rochdale_protocol::sync::{Event, Frame, decode_frame};
 use rochdale_relay::config::{Raw, Shared};
 use rochdale_relay::{Config, Running, start};
 use rochdale_service::Env;
-use rochdale_service::clock::SystemClock;
+use rochdale_service::clock::{SharedClock, SystemClock};
 use rochdale_service::outbound::{Outbound, Policy};
 use rochdale_service::shutdown::Shutdown;
 use rochdale_service::xrpc::LimitsConfig;
@@ -46,6 +46,17 @@ impl TestRelay {
         directory: &Directory,
         change: impl FnOnce(&mut (Raw, LimitsConfig)),
     ) -> Self {
+        Self::start_at(folder, directory, SystemClock::shared(), change, |_| {}).await
+    }
+
+    /// As [`Self::start_with`], with another clock, and with what no file can configure.
+    pub(crate) async fn start_at(
+        folder: &Path,
+        directory: &Directory,
+        clock: SharedClock,
+        change: impl FnOnce(&mut (Raw, LimitsConfig)),
+        tune: impl FnOnce(&mut Config),
+    ) -> Self {
         let raw = Raw {
             port: 0,
             data_dir: folder.to_owned(),
@@ -69,10 +80,11 @@ impl TestRelay {
             limits: parts.1,
             dev: true,
         };
-        let config = Config::validate(parts.0, shared).expect("a configuration");
+        let mut config = Config::validate(parts.0, shared).expect("a configuration");
+        tune(&mut config);
         let shutdown = Shutdown::new();
         let env = Env {
-            clock: SystemClock::shared(),
+            clock,
             shutdown: shutdown.clone(),
             outbound: Outbound::new(Policy {
                 dev: true,

@@ -74,6 +74,12 @@ struct Reading {
     exceeded: bool,
 }
 
+impl Reading {
+    fn refusal(&self) -> XrpcError {
+        XrpcError::rate_limited(self.resets_at_s.saturating_sub(self.now_s).max(1))
+    }
+}
+
 /// The windows of one process. Clones share them.
 #[derive(Clone)]
 pub struct RateLimits {
@@ -150,8 +156,9 @@ impl RateLimits {
         }
     }
 
-    /// A meter for one request, unless limits are off or the request may bypass them.
-    pub(super) fn meter(&self, headers: &HeaderMap) -> Option<Charges> {
+    /// A meter for one request, unless limits are off or the request may bypass them. The router
+    /// puts it in the request's extensions; routes beside it may do the same.
+    pub fn meter(&self, headers: &HeaderMap) -> Option<Charges> {
         if !self.inner.enabled || self.bypasses(headers) {
             return None;
         }
@@ -253,10 +260,25 @@ impl Charges {
             *tightest = Some(reading);
         }
         if reading.exceeded {
-            let wait_s = reading.resets_at_s.saturating_sub(reading.now_s).max(1);
-            return Err(XrpcError::rate_limited(wait_s));
+            return Err(reading.refusal());
         }
         Ok(())
+    }
+
+    /// Refuses when nothing is left of a budget for `key`; takes nothing.
+    ///
+    /// # Errors
+    /// 429 `RateLimitExceeded` when there is none.
+    pub fn spare(&self, budget: &Budget, key: impl Hash) -> Result<(), XrpcError> {
+        let Some(meter) = &self.meter else {
+            return Ok(());
+        };
+        let reading = meter.limits.read(budget, key, 0);
+        if reading.left > 0 {
+            return Ok(());
+        }
+        *meter.tightest.lock() = Some(reading);
+        Err(reading.refusal())
     }
 
     /// What every request to a method costs before anything of it is read.

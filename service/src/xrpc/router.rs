@@ -15,6 +15,7 @@ use http::{HeaderValue, Method as Verb, StatusCode};
 use rochdale_protocol::xrpc::names;
 
 use super::body::prepare;
+use super::compress::{compress, takes_gzip};
 use super::cors::{add_cors, preflight};
 use super::error::XrpcError;
 use super::limit::RateLimits;
@@ -95,8 +96,15 @@ impl<S: Clone + Send + Sync + 'static> Dispatcher<S> {
             .strip_prefix("/xrpc/")
             .unwrap_or_default();
         let row = self.methods.get(nsid).unwrap_or(&self.fallback);
+        // The fallback passes answers on: what it says of their encoding holds.
+        let takes_gzip = row.method.kind.is_some()
+            && request.method() != Verb::HEAD
+            && takes_gzip(request.headers());
         let (request, unread) = unread::hold(request);
         let mut response = self.answer(&row.method, request, state).await;
+        if takes_gzip {
+            response = compress(response);
+        }
         if let Some(unread) = unread.filter(|_| response.status().is_client_error()) {
             unread.drain().await;
         }

@@ -314,6 +314,35 @@ async fn encoded_bodies_are_decoded_and_bounded_by_what_comes_out() {
 }
 
 #[tokio::test]
+async fn large_answers_are_compressed_for_those_who_take_it_and_small_ones_are_not() {
+    use async_compression::tokio::write::GzipDecoder;
+    let app = plain();
+    let long = "a".repeat(5_000);
+    let asked = |name: &str, encoding: &str| {
+        let mut request = get(&format!("/xrpc/test.greet?name={name}"));
+        request
+            .headers_mut()
+            .insert("accept-encoding", encoding.parse().unwrap());
+        app.clone().oneshot(request)
+    };
+    for (name, encoding) in [("ada", "gzip"), (&*long, "br"), (&*long, "gzip;q=0")] {
+        let answer: Response = asked(name, encoding).await.unwrap();
+        assert!(!answer.headers().contains_key("content-encoding"));
+    }
+    let answer: Response = asked(&long, "deflate, gzip").await.unwrap();
+    assert_eq!(answer.headers()["content-encoding"], "gzip");
+    assert_eq!(answer.headers()["vary"], "Accept-Encoding");
+    assert!(!answer.headers().contains_key("content-length"));
+    let bytes = to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+    assert!(bytes.len() < 500);
+    let mut decoder = GzipDecoder::new(Vec::new());
+    decoder.write_all(&bytes).await.unwrap();
+    decoder.shutdown().await.unwrap();
+    let note: Note = serde_json::from_slice(&decoder.into_inner()).unwrap();
+    assert_eq!(note.text, format!("hello {long}"));
+}
+
+#[tokio::test]
 async fn unknown_methods_go_to_the_fallback_with_their_bytes_as_they_came() {
     let app = plain();
     for path in [

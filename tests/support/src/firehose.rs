@@ -97,6 +97,14 @@ impl Firehose {
         Self { socket }
     }
 
+    /// The port this end of the connection has.
+    pub fn local_port(&self) -> u16 {
+        match self.socket.get_ref() {
+            MaybeTlsStream::Plain(stream) => stream.local_addr().expect("an address").port(),
+            _ => panic!("a connection without TLS"),
+        }
+    }
+
     /// The HTTP status that a WebSocket request with this cursor is refused with.
     pub async fn refused(base: &str, cursor: &str) -> u16 {
         let base = base.replace("http://", "ws://");

@@ -21,9 +21,11 @@ pub struct Strace {
 }
 
 impl Strace {
-    /// Records the system calls `calls` (names, with commas between them).
+    /// Records the system calls `calls` (names, with commas between them), with the names of files, the ends of sockets, and
+    /// up to a database's page of what is read and written.
     pub fn record(stack: &Stack, calls: &str) -> Self {
-        Self::attach(stack, &["-s", "160", "-e", &format!("trace={calls}")])
+        let calls = format!("trace={calls}");
+        Self::attach(stack, &["-yy", "-s", "4200", "-e", &calls])
     }
 
     /// From now on the disk fails every sync of `file`.
@@ -41,7 +43,8 @@ impl Strace {
         let inject = format!("inject={calls}:error={error}");
         let mut arguments = vec!["-e", &trace, "-e", &inject];
         for file in files {
-            assert!(file.exists(), "{} is there to fail", file.display());
+            let there = file.try_exists().expect("a folder that can be read");
+            assert!(there, "{} is there to fail", file.display());
             arguments.extend(["-P", file.to_str().expect("a path in UTF-8")]);
         }
         Self::attach(stack, &arguments)

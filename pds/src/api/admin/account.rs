@@ -11,13 +11,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::handle::SetBy;
 use crate::account::handle_change::change_handle;
+use crate::account::key_change::change_signing_key;
 use crate::account::sign_up::{SignUpError, is_good_password};
 use crate::account::{Account, AccountId, email, lifecycle};
 use crate::api::error::{bad, invalid};
 use crate::api::server::invite::InviteView;
 use crate::app::{App, Pds};
-use crate::auth::Admin;
-use crate::mail::{self, NewMail};
+use crate::auth::{Admin, Moderator};
+use crate::mail::Message;
 use crate::store::account::{AccountChange, Set};
 
 pub(super) const INFO: &str = "com.atproto.admin.getAccountInfo";
@@ -27,6 +28,7 @@ pub(super) const HANDLE: &str = "com.atproto.admin.updateAccountHandle";
 pub(super) const EMAIL: &str = "com.atproto.admin.updateAccountEmail";
 pub(super) const PASSWORD: &str = "com.atproto.admin.updateAccountPassword";
 pub(super) const DELETE: &str = "com.atproto.admin.deleteAccount";
+pub(super) const SIGNING_KEY: &str = "com.atproto.admin.updateAccountSigningKey";
 pub(super) const SEND_EMAIL: &str = "com.atproto.admin.sendEmail";
 
 const INFOS_MAX: usize = 100;
@@ -41,6 +43,8 @@ pub(super) struct AccountView {
     indexed_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     email_confirmed_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    invited_by: Option<InviteView>,
     invites: Vec<InviteView>,
     invites_disabled: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,12 +71,17 @@ async fn view(pds: &App, account: &Account) -> Result<AccountView, XrpcError> {
         .of_account(account.did.to_string())
         .await?;
     let (used, quota) = (pds.blobs.usage(account.id).await?, pds.blobs.quota());
+    let invited_by = match &account.invite_code {
+        Some(code) => pds.store.invites.find(code.clone()).await?,
+        None => None,
+    };
     Ok(AccountView {
         did: account.did.to_string(),
         handle: account.handle_text().to_owned(),
         email: account.email.clone(),
         indexed_at: date(account.created_at_ms),
         email_confirmed_at: account.email_confirmed_at_ms.map(date),
+        invited_by: invited_by.map(InviteView::from),
         invites: invites.into_iter().map(InviteView::from).collect(),
         invites_disabled: account.invites_disabled,
         deactivated_at: account.deactivated_at_ms.map(date),
@@ -86,7 +95,7 @@ async fn view(pds: &App, account: &Account) -> Result<AccountView, XrpcError> {
 }
 
 /// The account, or the refusal that every admin method gives for an unknown one.
-pub(super) async fn find(pds: &App, who: &AtIdentifier) -> Result<Arc<Account>, XrpcError> {
+pub(in crate::api) async fn find(pds: &App, who: &AtIdentifier) -> Result<Arc<Account>, XrpcError> {
     let found = pds.accounts.find(who).await?;
     found.ok_or_else(|| bad(names::NOT_FOUND, format!("Account not found: {who}")))
 }
@@ -102,8 +111,8 @@ pub(super) struct One {
 
 pub(super) async fn info(
     State(pds): State<Pds>,
-    _operator: Admin,
     Query(params): Query<One>,
+    _moderator: Moderator,
 ) -> Result<Output<AccountView>, XrpcError> {
     let account = find_did(&pds, &params.did).await?;
     Ok(Output(view(&pds, &account).await?))
@@ -121,8 +130,8 @@ pub(super) struct Infos {
 
 pub(super) async fn infos(
     State(pds): State<Pds>,
-    _operator: Admin,
     Query(params): Query<Many>,
+    _moderator: Moderator,
 ) -> Result<Output<Infos>, XrpcError> {
     if params.dids.len() > INFOS_MAX {
         return Err(invalid(format!(
@@ -154,8 +163,8 @@ pub(super) struct Found {
 
 pub(super) async fn search(
     State(pds): State<Pds>,
-    _operator: Admin,
     Query(params): Query<Search>,
+    _moderator: Moderator,
 ) -> Result<Output<Found>, XrpcError> {
     let limit = params.limit.unwrap_or(50);
     if !(1..=100).contains(&limit) {
@@ -183,7 +192,7 @@ pub(super) struct UpdateHandle {
 
 pub(super) async fn update_handle(
     State(pds): State<Pds>,
-    _operator: Admin,
+    operator: Admin,
     Input(input): Input<UpdateHandle>,
 ) -> Result<StatusCode, XrpcError> {
     let account = find_did(&pds, &input.did).await?;
@@ -191,6 +200,8 @@ pub(super) async fn update_handle(
         .handle
         .parse()
         .map_err(|error| bad(names::INVALID_HANDLE, error))?;
+    pds.note(&operator.name, HANDLE, &account.did, handle.as_str())
+        .await?;
     let work = change_handle(pds.clone(), account, handle, SetBy::Operator);
     pds.owned("handle change", work).await??;
     Ok(StatusCode::OK)
@@ -204,11 +215,13 @@ pub(super) struct UpdateEmail {
 
 pub(super) async fn update_email(
     State(pds): State<Pds>,
-    _operator: Admin,
+    operator: Admin,
     Input(input): Input<UpdateEmail>,
 ) -> Result<StatusCode, XrpcError> {
     let account = find(&pds, &input.account).await?;
     let address = email::check(Some(&input.email))?;
+    pds.note(&operator.name, EMAIL, &account.did, &address)
+        .await?;
     let mut change = AccountChange::of(account.id).set(Set::Email(address));
     change.clear_codes = true;
     apply(&pds, account, change).await
@@ -222,18 +235,44 @@ pub(super) struct UpdatePassword {
 
 pub(super) async fn update_password(
     State(pds): State<Pds>,
-    _operator: Admin,
+    operator: Admin,
     Input(input): Input<UpdatePassword>,
 ) -> Result<StatusCode, XrpcError> {
     if !is_good_password(&input.password) {
         return Err(SignUpError::BadPassword.into());
     }
     let account = find_did(&pds, &input.did).await?;
+    pds.note(&operator.name, PASSWORD, &account.did, "").await?;
     let hash = pds.passwords.hash(input.password).await?;
     let change = AccountChange::of(account.id)
         .set(Set::PasswordHash(hash))
         .revokes_sessions();
     apply(&pds, account, change).await
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct UpdateSigningKey {
+    did: Did,
+    signing_key: String,
+}
+
+pub(super) async fn update_signing_key(
+    State(pds): State<Pds>,
+    operator: Admin,
+    Input(input): Input<UpdateSigningKey>,
+) -> Result<StatusCode, XrpcError> {
+    let account = find_did(&pds, &input.did).await?;
+    pds.note(
+        &operator.name,
+        SIGNING_KEY,
+        &account.did,
+        &input.signing_key,
+    )
+    .await?;
+    let work = change_signing_key(pds.clone(), account, input.signing_key);
+    pds.owned("signing key change", work).await??;
+    Ok(StatusCode::OK)
 }
 
 /// Applies a change as an owned task and forgets the cached row.
@@ -254,10 +293,12 @@ pub(super) async fn apply(
 
 pub(super) async fn delete(
     State(pds): State<Pds>,
-    _operator: Admin,
+    operator: Admin,
     Input(input): Input<One>,
 ) -> Result<StatusCode, XrpcError> {
     let account = find_did(&pds, &input.did).await?;
+    pds.note(&operator.name, DELETE, &account.did, account.handle_text())
+        .await?;
     pds.owned("deletion", lifecycle::delete(pds.clone(), account, None))
         .await??;
     Ok(StatusCode::OK)
@@ -278,7 +319,7 @@ pub(super) struct Sent {
 
 pub(super) async fn send_email(
     State(pds): State<Pds>,
-    _operator: Admin,
+    moderator: Moderator,
     Input(input): Input<SendEmail>,
 ) -> Result<Output<Sent>, XrpcError> {
     let account = find_did(&pds, &input.recipient_did).await?;
@@ -287,16 +328,13 @@ pub(super) async fn send_email(
     let subject = input
         .subject
         .unwrap_or_else(|| format!("Message from {}", pds.host));
-    let text = input.content;
-    let note = NewMail::note(
-        Some(account.id),
+    pds.note(moderator.name(), SEND_EMAIL, &account.did, &subject)
+        .await?;
+    let message = Message {
         to,
-        &subject,
-        text,
-        &pds.host,
-        pds.now_ms(),
-    )?;
-    pds.store.mail.add(note).await?;
-    mail::queued(&pds).await;
+        subject,
+        body: input.content,
+    };
+    pds.mailer.send(message, pds.now_ms()).await?;
     Ok(Output(Sent { sent: true }))
 }

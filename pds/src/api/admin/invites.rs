@@ -10,7 +10,7 @@ use super::account::{apply, find};
 use crate::api::error::invalid;
 use crate::api::server::invite::InviteView;
 use crate::app::Pds;
-use crate::auth::Admin;
+use crate::auth::Moderator;
 use crate::store::account::{AccountChange, Set};
 use crate::store::invite::InviteOrder;
 
@@ -35,8 +35,8 @@ pub(super) struct Codes {
 
 pub(super) async fn list(
     State(pds): State<Pds>,
-    _operator: Admin,
     Query(params): Query<List>,
+    _moderator: Moderator,
 ) -> Result<Output<Codes>, XrpcError> {
     let order = match params.sort.as_deref() {
         None | Some("recent") => InviteOrder::Recent,
@@ -66,12 +66,14 @@ pub(super) struct Disable {
 
 pub(super) async fn disable(
     State(pds): State<Pds>,
-    _operator: Admin,
+    moderator: Moderator,
     Input(input): Input<Disable>,
 ) -> Result<StatusCode, XrpcError> {
     if input.accounts.iter().any(|account| account == "admin") {
         return Err(invalid("cannot disable admin invite codes"));
     }
+    let subject = [&input.codes[..], &input.accounts].concat().join(" ");
+    pds.note(moderator.name(), DISABLE, subject, "").await?;
     pds.store
         .invites
         .disable(input.codes, input.accounts)
@@ -82,24 +84,31 @@ pub(super) async fn disable(
 #[derive(Deserialize)]
 pub(super) struct OfAccount {
     account: AtIdentifier,
+    /// Why; for the audit log.
+    #[serde(default)]
+    note: String,
 }
 
 pub(super) async fn enable_account(
     State(pds): State<Pds>,
-    _operator: Admin,
+    moderator: Moderator,
     Input(input): Input<OfAccount>,
 ) -> Result<StatusCode, XrpcError> {
     let account = find(&pds, &input.account).await?;
+    pds.note(moderator.name(), ENABLE_ACCOUNT, &account.did, &input.note)
+        .await?;
     let change = AccountChange::of(account.id).set(Set::InvitesDisabled(false));
     apply(&pds, account, change).await
 }
 
 pub(super) async fn disable_account(
     State(pds): State<Pds>,
-    _operator: Admin,
+    moderator: Moderator,
     Input(input): Input<OfAccount>,
 ) -> Result<StatusCode, XrpcError> {
     let account = find(&pds, &input.account).await?;
+    pds.note(moderator.name(), DISABLE_ACCOUNT, &account.did, &input.note)
+        .await?;
     let change = AccountChange::of(account.id).set(Set::InvitesDisabled(true));
     apply(&pds, account, change).await
 }

@@ -10,10 +10,12 @@ use rochdale_service::xrpc::{Input, Output, Query, XrpcError};
 use serde::{Deserialize, Serialize};
 
 use super::account::find;
-use crate::account::{Account, lifecycle};
+use crate::account::Account;
+use crate::account::lifecycle::{self, Verdict};
 use crate::api::error::{bad, invalid};
 use crate::app::{App, Pds};
-use crate::auth::Admin;
+use crate::auth::Moderator;
+use crate::store::account::{Deactivation, Takedown};
 
 pub(super) const GET: &str = "com.atproto.admin.getSubjectStatus";
 pub(super) const UPDATE: &str = "com.atproto.admin.updateSubjectStatus";
@@ -83,8 +85,8 @@ pub(super) struct Get {
 
 pub(super) async fn get(
     State(pds): State<Pds>,
-    _operator: Admin,
     Query(params): Query<Get>,
+    _moderator: Moderator,
 ) -> Result<Output<Status>, XrpcError> {
     if let Some(cid) = params.blob {
         let did = params
@@ -92,6 +94,9 @@ pub(super) async fn get(
             .ok_or_else(|| invalid("Must provide a did to request blob state"))?;
         let account = find(&pds, &AtIdentifier::Did(did.clone())).await?;
         let takedown = pds.blobs.takedown(account.id, &cid).await?;
+        if takedown.is_none() && !pds.blobs.exists(account.id, cid).await? {
+            return Err(bad(names::NOT_FOUND, format!("Subject not found: {cid}")));
+        }
         let subject = Subject::Blob {
             did,
             cid,
@@ -144,7 +149,7 @@ pub(super) struct Update {
 
 pub(super) async fn update(
     State(pds): State<Pds>,
-    _operator: Admin,
+    moderator: Moderator,
     Input(input): Input<Update>,
 ) -> Result<Output<Status>, XrpcError> {
     let Update {
@@ -153,25 +158,35 @@ pub(super) async fn update(
         deactivated,
     } = input;
     let reference = takedown.as_ref().map(|wanted| {
-        let text = wanted
-            .reference
-            .clone()
-            .unwrap_or_else(|| pds.now_ms().to_string());
-        wanted.applied.then_some(text)
+        let given = wanted.reference.clone();
+        let reference = given.unwrap_or_else(|| pds.now_ms().to_string());
+        wanted.applied.then_some(reference)
     });
+    let detail = [
+        reference.as_ref().map(|reference| match reference {
+            Some(reference) => format!("taken down: {reference}"),
+            None => "takedown lifted".to_owned(),
+        }),
+        deactivated.as_ref().map(|wanted| match wanted.applied {
+            true => "deactivated".to_owned(),
+            false => "activated".to_owned(),
+        }),
+    ];
+    let detail = detail.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    let who = moderator.name();
     match &subject {
         Subject::Repo { did } => {
             let account = find(&pds, &AtIdentifier::Did(did.clone())).await?;
-            update_repo(
-                &pds,
-                account,
-                reference,
-                deactivated.map(|wanted| wanted.applied),
-            )
-            .await?;
+            let deactivate = deactivated.map(|wanted| wanted.applied);
+            check_repo(&account, reference.as_ref(), deactivate)?;
+            pds.note(who, UPDATE, did, detail).await?;
+            let verdict = verdict(pds.now_ms(), reference, deactivate);
+            let work = lifecycle::judge(pds.clone(), account, verdict);
+            pds.owned("moderation", work).await??;
         }
         Subject::Record { uri, .. } => {
             let (account, path) = record(&pds, uri).await?;
+            pds.note(who, UPDATE, uri, detail).await?;
             if let Some(reference) = reference {
                 pds.repos
                     .set_record_takedown(account.id, &path, reference)
@@ -180,6 +195,8 @@ pub(super) async fn update(
         }
         Subject::Blob { did, cid, .. } => {
             let account = find(&pds, &AtIdentifier::Did(did.clone())).await?;
+            pds.note(who, UPDATE, format!("{did} {cid}"), detail)
+                .await?;
             if let Some(reference) = reference {
                 pds.blobs.set_takedown(account.id, cid, reference).await?;
             }
@@ -192,43 +209,39 @@ pub(super) async fn update(
     }))
 }
 
-async fn update_repo(
-    pds: &Pds,
-    account: Arc<Account>,
-    takedown: Option<Option<String>>,
+/// An account that is taken down is not woken, neither before nor in one go.
+fn check_repo(
+    account: &Account,
+    takedown: Option<&Option<String>>,
     deactivate: Option<bool>,
 ) -> Result<(), XrpcError> {
-    if matches!(takedown, Some(Some(_))) && deactivate == Some(false) {
-        return Err(invalid(
+    if deactivate != Some(false) {
+        return Ok(());
+    }
+    match takedown {
+        Some(Some(_)) => Err(invalid(
             "Cannot takedown an account and activate it at the same time",
-        ));
-    }
-    let taken_down_after = match &takedown {
-        Some(wanted) => wanted.is_some(),
-        None => account.takedown_ref.is_some(),
-    };
-    if deactivate == Some(false) && taken_down_after {
-        return Err(invalid("Cannot activate an account that is taken down"));
-    }
-    if let Some(reference) = takedown {
-        let work = lifecycle::take_down(pds.clone(), Arc::clone(&account), reference);
-        pds.owned("takedown", work).await??;
-    }
-    // The row may just have changed: its state decides what the next event says.
-    let account = pds.accounts.by_id(account.id).await?.unwrap_or(account);
-    match deactivate {
-        Some(true) => {
-            pds.owned(
-                "deactivation",
-                lifecycle::deactivate(pds.clone(), account, None),
-            )
-            .await??;
+        )),
+        None if account.is_taken_down() => {
+            Err(invalid("Cannot activate an account that is taken down"))
         }
-        Some(false) => {
-            pds.owned("activation", lifecycle::reactivate(pds.clone(), account))
-                .await??;
-        }
-        None => {}
+        Some(None) | None => Ok(()),
     }
-    Ok(())
+}
+
+fn verdict(now_ms: i64, takedown: Option<Option<String>>, deactivate: Option<bool>) -> Verdict {
+    Verdict {
+        takedown: takedown.map(|reference| {
+            reference.map(|reference| Takedown {
+                reference,
+                until_ms: None,
+            })
+        }),
+        deactivated: deactivate.map(|is_put_to_sleep| {
+            is_put_to_sleep.then_some(Deactivation {
+                at_ms: now_ms,
+                delete_after_ms: None,
+            })
+        }),
+    }
 }

@@ -36,6 +36,7 @@ impl From<ApplyError> for XrpcError {
                 "Account is deactivated",
             ),
             ApplyError::NoRepo => bad("RepoNotFound", error),
+            ApplyError::KeyChanged => XrpcError::busy().with_cause(error),
             // Turns are one per process: only another process on the same database does this.
             ApplyError::HeadMoved { .. } => XrpcError::internal(error),
             ApplyError::Store(error) => error.into(),
@@ -57,6 +58,11 @@ impl From<WriteError> for XrpcError {
             | WriteError::TooLarge { .. } => invalid(error),
             WriteError::Refused(error) => error.into(),
             WriteError::Busy => XrpcError::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                names::NOT_ENOUGH_RESOURCES,
+                error.to_string(),
+            ),
+            WriteError::FutureRevision { .. } => XrpcError::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 names::NOT_ENOUGH_RESOURCES,
                 error.to_string(),

@@ -34,8 +34,8 @@ struct MissingView {
 
 pub(super) async fn handle(
     State(pds): State<Pds>,
-    member: Member,
     Query(parameters): Query<Parameters>,
+    member: Member,
 ) -> Result<Output<Missing>, XrpcError> {
     let limit = limit(parameters.limit, 500, 1_000)?;
     let after = optional_cid("cursor", parameters.cursor.as_deref())?;

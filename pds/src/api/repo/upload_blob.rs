@@ -10,7 +10,7 @@ use rochdale_protocol::xrpc::service_auth;
 use rochdale_service::xrpc::{Budget, Charges, Output, RawBody, XrpcError};
 use serde::Serialize;
 
-use crate::account::{Account, AccountStatus};
+use crate::account::Account;
 use crate::app::Pds;
 use crate::auth::extract::{AuthError, Member, bearer};
 
@@ -73,7 +73,7 @@ impl FromRequestParts<Pds> for Uploader {
             .by_did(&issuer)
             .await?
             .ok_or(AuthError::AccountNotFound)?;
-        if account.status() == AccountStatus::TakenDown {
+        if account.is_taken_down() {
             return Err(AuthError::TakenDown.into());
         }
         Ok(Self(account))

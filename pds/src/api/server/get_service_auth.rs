@@ -6,7 +6,6 @@ use rochdale_protocol::xrpc::names;
 use rochdale_service::xrpc::{Output, Query, XrpcError};
 use serde::{Deserialize, Serialize};
 
-use crate::account::AccountStatus;
 use crate::api::error::{bad, invalid};
 use crate::app::Pds;
 use crate::auth::AnyMember;
@@ -34,8 +33,8 @@ pub(super) struct Token {
 
 pub(super) async fn handle(
     State(pds): State<Pds>,
-    AnyMember(caller): AnyMember,
     Query(params): Query<Params>,
+    AnyMember(caller): AnyMember,
 ) -> Result<Output<Token>, XrpcError> {
     if !is_audience(&params.aud) {
         return Err(invalid("aud must be a DID, or a DID with #service"));
@@ -53,8 +52,7 @@ pub(super) async fn handle(
             );
             return Err(invalid(message));
         }
-        let vouched = caller.is_privileged()
-            || (caller.account.status() == AccountStatus::TakenDown && lxm == MOVE_OUT);
+        let vouched = caller.is_privileged() || (caller.account.is_taken_down() && lxm == MOVE_OUT);
         if is_privileged(lxm) && !vouched {
             let message = format!(
                 "insufficient access to request a service auth token for the following method: {lxm}"

@@ -24,31 +24,28 @@ pub(super) struct Reserved {
     signing_key: String,
 }
 
-/// Without a DID the key is kept under its own name: whoever puts it into their DID document comes
-/// back for it with that DID.
+/// Only for a DID: a key without one could never be claimed, and anyone could fill the store.
 pub(super) async fn handle(
     State(pds): State<Pds>,
     Input(input): Input<Reserve>,
 ) -> Result<Output<Reserved>, XrpcError> {
+    let did = input
+        .did
+        .ok_or_else(|| invalid("did is required: the key is kept for it"))?;
+    if pds.resolver.did_document(&did).await.is_err() {
+        return Err(invalid(
+            "did cannot be resolved: a key is reserved for existing DIDs only",
+        ));
+    }
     let key = Keyring::generate();
-    let public = key.public().to_did_key();
-    let name: Did = match input.did {
-        Some(did) if pds.resolver.did_document(&did).await.is_ok() => did,
-        Some(_unknown) => {
-            return Err(invalid(
-                "did cannot be resolved: a key is reserved for existing DIDs only",
-            ));
-        }
-        None => public.parse().map_err(XrpcError::internal)?,
-    };
     let offered = ReservedKey {
-        sealed: pds.keys.seal(&name, &key)?,
-        public,
+        sealed: pds.keys.seal(&did, &key)?,
+        public: key.public().to_did_key(),
     };
     let kept = pds
         .store
         .accounts
-        .reserve_key(name.to_string(), offered, pds.now_ms())
+        .reserve_key(did.to_string(), offered, pds.now_ms())
         .await?;
     Ok(Output(Reserved {
         signing_key: kept.public,

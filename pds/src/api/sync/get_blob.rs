@@ -34,10 +34,10 @@ pub(super) struct Parameters {
 
 pub(super) async fn handle(
     State(pds): State<Pds>,
+    Query(parameters): Query<Parameters>,
     viewer: Viewer,
     method: Method,
     headers: HeaderMap,
-    Query(parameters): Query<Parameters>,
 ) -> Result<Response, XrpcError> {
     let cid: Cid = parameters
         .cid

@@ -27,8 +27,8 @@ pub(super) struct Parameters {
 
 pub(super) async fn handle(
     State(pds): State<Pds>,
-    viewer: Viewer,
     Query(parameters): Query<Parameters>,
+    viewer: Viewer,
 ) -> Result<Response, XrpcError> {
     if parameters.cids.len() > CIDS_MAX {
         return Err(invalid(format_args!(

@@ -23,8 +23,8 @@ pub(super) struct Parameters {
 
 pub(super) async fn handle(
     State(pds): State<Pds>,
-    viewer: Viewer,
     Query(parameters): Query<Parameters>,
+    viewer: Viewer,
 ) -> Result<Response, XrpcError> {
     let account = visible(&pds, &viewer, &parameters.did).await?;
     let path = RecordPath::new(parameters.collection, parameters.rkey);

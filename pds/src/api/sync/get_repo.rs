@@ -23,8 +23,8 @@ pub(super) struct Parameters {
 
 pub(super) async fn handle(
     State(pds): State<Pds>,
-    viewer: Viewer,
     Query(parameters): Query<Parameters>,
+    viewer: Viewer,
 ) -> Result<Response, XrpcError> {
     export(&pds, &viewer, &parameters.did, parameters.since).await
 }
@@ -36,8 +36,8 @@ pub(super) struct CheckoutParameters {
 
 pub(super) async fn checkout(
     State(pds): State<Pds>,
-    viewer: Viewer,
     Query(parameters): Query<CheckoutParameters>,
+    viewer: Viewer,
 ) -> Result<Response, XrpcError> {
     export(&pds, &viewer, &parameters.did, None).await
 }

@@ -32,8 +32,8 @@ pub(super) struct Root {
 
 pub(super) async fn latest_commit(
     State(pds): State<Pds>,
-    viewer: Viewer,
     Query(Parameters { did }): Query<Parameters>,
+    viewer: Viewer,
 ) -> Result<Output<LatestCommit>, XrpcError> {
     let account = visible(&pds, &viewer, &did).await?;
     let head = pds.repos.head(account.id)?.ok_or_else(|| not_found(&did))?;
@@ -45,8 +45,8 @@ pub(super) async fn latest_commit(
 
 pub(super) async fn head(
     State(pds): State<Pds>,
-    viewer: Viewer,
     Query(Parameters { did }): Query<Parameters>,
+    viewer: Viewer,
 ) -> Result<Output<Root>, XrpcError> {
     let account = visible(&pds, &viewer, &did).await?;
     let head = pds.repos.head(account.id)?.ok_or_else(|| {

@@ -31,8 +31,8 @@ pub(super) struct Listed {
 
 pub(super) async fn handle(
     State(pds): State<Pds>,
-    viewer: Viewer,
     Query(parameters): Query<Parameters>,
+    viewer: Viewer,
 ) -> Result<Output<Listed>, XrpcError> {
     let limit = limit(parameters.limit, 500, 1_000)?;
     let after: Option<Cid> = parameters

@@ -49,7 +49,9 @@ pub(super) async fn handle(
     let repos = found
         .into_iter()
         .map(|repo| {
-            let status = if repo.taken_down {
+            let status = if repo.suspended {
+                AccountStatus::Suspended
+            } else if repo.taken_down {
                 AccountStatus::TakenDown
             } else if repo.deactivated {
                 AccountStatus::Deactivated

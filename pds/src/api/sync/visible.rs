@@ -37,6 +37,10 @@ pub(in crate::api) fn active(account: &Account) -> Result<(), XrpcError> {
     let did = &account.did;
     match account.status() {
         AccountStatus::Active => Ok(()),
+        AccountStatus::Suspended => Err(bad(
+            "RepoSuspended",
+            format_args!("Repo has been suspended: {did}"),
+        )),
         AccountStatus::TakenDown => Err(bad(
             "RepoTakendown",
             format_args!("Repo has been taken down: {did}"),

@@ -2,7 +2,7 @@ use rochdale_protocol::syntax::RecordPath;
 
 use crate::account::AccountId;
 use crate::repo::testing::*;
-use crate::repo::{Intent, WriteError};
+use crate::repo::{Intent, Truth, WriteError};
 use crate::store::{StoreError, node, repo as store};
 
 async fn nodes(rig: &Rig, account: AccountId) -> u64 {
@@ -213,4 +213,26 @@ async fn sequence_numbers_go_on_after_a_restart_and_after_a_restore_of_older_dat
     rig.write(&ada, create(&note_path("b"), "b")).await.unwrap();
     let next = rig.published.lock().last().unwrap().seq;
     assert!(next > last && next > NOW_US);
+}
+
+#[tokio::test]
+async fn a_repository_that_came_back_from_the_future_survives_a_crash() {
+    let rig = Rig::start().await;
+    let ada = rig.member("ada").await;
+    let day = 24 * 3_600 * 1_000_000;
+    rig.clock.set_us(NOW_US + day);
+    rig.notes(&ada, 30).await;
+    rig.repos.flush().await.unwrap();
+    rig.clock.set_us(NOW_US);
+    let refused = rig.write(&ada, create(&note_path("a"), "x")).await;
+    assert!(matches!(refused, Err(WriteError::FutureRevision { .. })));
+    let commit = rig.repos.recommit(&ada, Truth::Head).await.unwrap();
+    assert_eq!(commit.rev.micros(), NOW_US);
+    rig.write(&ada, create(&note_path("a"), "x")).await.unwrap();
+    let before = rig.export(&ada).await;
+    assert!(before.0.rev > commit.rev);
+    let rig = rig.crash().await;
+    assert_eq!(rig.export(&ada).await, before);
+    rig.write(&ada, create(&note_path("b"), "x")).await.unwrap();
+    assert_eq!(rig.export(&ada).await.1, rig.table(&ada).await);
 }

@@ -3,6 +3,8 @@ use std::sync::Arc;
 use rochdale_protocol::data::Cid;
 use rochdale_protocol::repo::Action;
 
+use crate::account::Account;
+use crate::keys::Keyring;
 use crate::repo::testing::*;
 use crate::repo::{Batch, Intent, Write, WriteError};
 use crate::store::repo::ApplyError;
@@ -327,4 +329,31 @@ async fn a_caller_that_hangs_up_cancels_nothing() {
     }
     rig.write(&ada, create(&note_path("b"), "b")).await.unwrap();
     assert_eq!(rig.checked_commits(&ada).len(), 3);
+}
+
+#[tokio::test]
+async fn a_write_prepared_with_a_key_that_was_replaced_meanwhile_is_refused() {
+    let rig = Rig::start().await;
+    let ada = rig.member("ada").await;
+    let path = note_path("a");
+    let sealed = rig.keys.seal(&ada.did, &Keyring::generate()).unwrap();
+    let (id, stored) = (ada.id.0, sealed.as_bytes().to_vec());
+    rig.database
+        .write(move |tx| {
+            let set = "UPDATE account SET signing_key = ?2 WHERE id = ?1";
+            tx.execute(set, rusqlite::params![id, stored])
+        })
+        .await
+        .unwrap();
+    let refused = rig.write(&ada, create(&path, "x")).await;
+    assert!(matches!(
+        refused,
+        Err(WriteError::Refused(ApplyError::KeyChanged))
+    ));
+    let now = Arc::new(Account {
+        signing_key: sealed,
+        ..Account::clone(&ada)
+    });
+    rig.write(&now, create(&path, "x")).await.unwrap().unwrap();
+    assert_eq!(rig.export(&now).await.1, rig.table(&now).await);
 }

@@ -1,7 +1,6 @@
 //! What the session store promises, against a real database.
 
 use super::*;
-use crate::store::account::AccountChange;
 use crate::store::account::tests::{Fixture, NOW_MS};
 
 const GRACE_MS: i64 = 7_200_000;
@@ -111,8 +110,7 @@ async fn an_app_password_keeps_its_kind_through_renewal_and_its_sessions_end_wit
         expires_at_ms: NOW_MS + 1000,
         app_password: Some("phone".to_owned()),
     };
-    let open = AccountChange::of(id).opens(session);
-    fixture.store.accounts.change(open).await.unwrap();
+    sessions.open(id, session).await.unwrap();
     let rotated = sessions
         .rotate(rotation(id, "with-app", "next", NOW_MS))
         .await
@@ -141,8 +139,7 @@ async fn pruning_removes_expired_tokens_and_no_others() {
         expires_at_ms: NOW_MS,
         app_password: None,
     };
-    let open = AccountChange::of(id).opens(session);
-    fixture.store.accounts.change(open).await.unwrap();
+    sessions.open(id, session).await.unwrap();
     assert_eq!(sessions.prune(NOW_MS - 1).await.unwrap(), 0);
     assert_eq!(sessions.prune(NOW_MS).await.unwrap(), 1);
     assert_eq!(sessions.prune(NOW_MS).await.unwrap(), 0);

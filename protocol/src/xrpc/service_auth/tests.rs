@@ -82,6 +82,24 @@ fn each_claim_out_of_place_has_its_error_name() {
 }
 
 #[test]
+fn a_service_calls_for_itself_only_where_that_is_asked_for() {
+    let of = |iss: &str| {
+        let iss = iss.to_owned();
+        mint(&key(Curve::K256), &Claims { iss, ..claims() })
+    };
+    let labeler = of("did:plc:yk4dd2qkboz2yv6tpubpc6co#atproto_labeler");
+    let token = parse_of_any_issuer(&labeler).unwrap();
+    assert_eq!(token.issuer().as_str(), "did:plc:yk4dd2qkboz2yv6tpubpc6co");
+    assert_eq!(token.service(), Some("atproto_labeler"));
+    assert_eq!(parse(&labeler).unwrap_err().name(), "BadJwtIss");
+    for bad in ["did:plc:yk4dd2qkboz2yv6tpubpc6co#", "#atproto_labeler", ""] {
+        assert!(parse_of_any_issuer(&of(bad)).is_err(), "{bad:?}");
+    }
+    let bare = parse_of_any_issuer(&of("did:plc:yk4dd2qkboz2yv6tpubpc6co")).unwrap();
+    assert_eq!(bare.service(), None);
+}
+
+#[test]
 fn times_at_the_ends_of_the_number_range_are_refused_without_overflow() {
     assert_eq!(refusal(|c| c.exp = i64::MAX), "BadJwt");
     assert_eq!(refusal(|c| c.exp = i64::MIN), "JwtExpired");

@@ -54,12 +54,12 @@ pub(super) async fn handle(State(relay): State<Shared>, _: Operator) -> Json<Vec
             .hosts
             .all()
             .iter()
-            .map(|host| row(host, relay.hosts.is_banned(host)))
+            .map(|host| row(host, relay.hosts.status_of(host)))
             .collect(),
     )
 }
 
-fn row(host: &Host, banned: bool) -> Row {
+fn row(host: &Host, status: HostStatus) -> Row {
     let limits = host.limits();
     Row {
         id: host.id.0,
@@ -70,12 +70,8 @@ fn row(host: &Host, banned: bool) -> Row {
             .mark()
             .map_or(-1, |seq| i64::try_from(seq).unwrap_or(i64::MAX)),
         registered: true,
-        blocked: banned,
-        status: if banned {
-            HostStatus::Banned.name()
-        } else {
-            host.status().name()
-        },
+        blocked: status == HostStatus::Banned,
+        status: status.name(),
         repo_count: host.accounts(),
         repo_limit: limits.accounts.min(1 << 53),
         user_count: host.accounts(),

@@ -24,5 +24,5 @@ pub(crate) async fn handle(
     let name =
         HostName::parse(&params.hostname, NameRules { localhost: true }).map_err(|_| unknown())?;
     let host = relay.hosts.find(&name).ok_or_else(unknown)?;
-    Ok(Output(HostView::of(&host)))
+    Ok(Output(HostView::of(&relay.hosts, &host)))
 }

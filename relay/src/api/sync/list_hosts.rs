@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{page_cursor, page_size};
 use crate::app::Shared;
-use crate::hosts::{Host, HostId};
+use crate::hosts::{Host, HostId, Hosts};
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct Params {
@@ -33,12 +33,12 @@ pub(crate) struct HostView {
 }
 
 impl HostView {
-    pub(super) fn of(host: &Host) -> Self {
+    pub(super) fn of(hosts: &Hosts, host: &Host) -> Self {
         Self {
             hostname: host.name.to_string(),
             seq: host.flow.mark().filter(|seq| *seq > 0),
             account_count: host.accounts(),
-            status: host.status().name(),
+            status: hosts.status_of(host).name(),
         }
     }
 }
@@ -58,6 +58,9 @@ pub(crate) async fn handle(
         .map(|last| last.id.0.to_string());
     Ok(Output(Page {
         cursor,
-        hosts: hosts.iter().map(|host| HostView::of(host)).collect(),
+        hosts: hosts
+            .iter()
+            .map(|host| HostView::of(&relay.hosts, host))
+            .collect(),
     }))
 }

@@ -1,13 +1,14 @@
 //! `#commit` and `#sync`: signed states of a repository.
 
 use rochdale_protocol::data::Cid;
-use rochdale_protocol::sync::{CommitFault, Event, check_commit, check_sync};
+use rochdale_protocol::sync::{CommitFault, Event, check_commit_leniently, check_sync};
 use rochdale_protocol::syntax::Tid;
 
 use super::{Context, Question, Step, Verdict, as_received, decode, drop_for, gate, pass};
 use crate::log::flags;
 use crate::verify::account::RepoState;
-use crate::verify::entry::{Entry, Rate};
+use crate::verify::budget::Rate;
+use crate::verify::entry::Entry;
 use crate::verify::event::{DropReason, Pending};
 
 /// `#commit`: passed on when its signature, its revision and its operations hold. One that does not follow the state the
@@ -24,10 +25,15 @@ pub(super) fn commit(entry: &mut Entry, pending: &Pending, cx: &Context<'_>) -> 
     };
     let stored = entry.known.repo;
     newer(stored.as_ref(), event.rev, event.commit)?;
-    if event.prev_data.is_none() && stored.is_some() {
+    let forgiven = pending.event.host.is_lenient();
+    if event.prev_data.is_none() && stored.is_some() && !forgiven {
         return Err(drop_for(DropReason::MissingPrevData));
     }
-    let checked = check_commit(&event, cx.now_us).map_err(|fault| drop_for(reason_of(&fault)))?;
+    let checked = check_commit_leniently(&event, cx.now_us);
+    let checked = checked.map_err(|fault| drop_for(reason_of(&fault)))?;
+    if checked.weakness.is_some() && !forgiven {
+        return Err(drop_for(DropReason::Invalid));
+    }
     if checked.verify(key).is_err() {
         return Err(gate::refresh_or(
             entry,

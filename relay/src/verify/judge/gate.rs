@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::{Context, Question, Step, Verdict, drop_for};
-use crate::verify::account::{Account, Upstream};
-use crate::verify::entry::{Entry, Identity, IdentityState, Rate};
+use crate::verify::account::{Account, Identity, Upstream};
+use crate::verify::budget::Rate;
+use crate::verify::entry::{Entry, IdentityState};
 use crate::verify::event::{DropReason, Pending};
 
 /// The identity of the event's DID.

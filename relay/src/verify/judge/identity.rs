@@ -4,7 +4,8 @@
 use rochdale_protocol::sync::{Event, IdentityEvent};
 
 use super::{Context, Question, Step, Verdict, as_received, decode, drop_for, gate, pass};
-use crate::verify::entry::{Entry, Rate};
+use crate::verify::budget::Rate;
+use crate::verify::entry::Entry;
 use crate::verify::event::{DropReason, Pending};
 
 /// Further `#identity` events of one account within this time, with the same handle, say nothing new.

@@ -327,6 +327,34 @@ async fn too_big_flag_alone_is_no_reason_to_refuse() {
     );
 }
 
+// Checklist 36: the operator may forgive a host that it proves nothing, but never a wrong root or signature.
+#[tokio::test]
+async fn lenient_host_need_not_prove_where_a_commit_comes_from() {
+    let mut ada = repo(1);
+    let mut world = World::of(&ada).await;
+    world.identify(ada.key.public(), "away.example.org");
+    world.away_sends(ada.post(1)).await.expect("passes");
+    let bare = CommitEvent {
+        prev_data: None,
+        ..ada.post(2)
+    };
+    let draft = world.away_sends(bare.clone()).await.expect("passes");
+    assert_eq!(draft.flags, flags::DISCONTINUOUS);
+    let forged = CommitEvent {
+        commit: bare.commit,
+        ..ada.post(3)
+    };
+    assert_eq!(
+        world.away_sends(forged).await.expect_err("drops"),
+        DropReason::Invalid
+    );
+    ada.key = repo(2).key;
+    assert_eq!(
+        world.away_sends(ada.post(4)).await.expect_err("drops"),
+        DropReason::BadSignature
+    );
+}
+
 #[tokio::test]
 async fn sync_sets_the_state_and_is_rationed() {
     let mut ada = repo(1);
