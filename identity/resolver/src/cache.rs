@@ -22,15 +22,27 @@ pub(crate) struct Policy {
     pub(crate) negative_us: u64,
 }
 
-/// Answers of type `V` by name.
-pub(crate) struct Answers<K, V> {
-    slots: Cache<K, Arc<Slot<V>>>,
+/// A failure that can be remembered.
+pub(crate) trait Failure: Clone + Send + Sync + 'static {
+    /// Whether asking again later may help without anybody changing anything.
+    fn is_transient(&self) -> bool;
+}
+
+impl Failure for ResolveError {
+    fn is_transient(&self) -> bool {
+        self.is_transient()
+    }
+}
+
+/// Answers of type `V` by name, or failures of type `E`.
+pub(crate) struct Answers<K, V, E = ResolveError> {
+    slots: Cache<K, Arc<Slot<V, E>>>,
     policy: Policy,
     clock: SharedClock,
     weigh: fn(&V) -> u32,
 }
 
-impl<K, V> fmt::Debug for Answers<K, V> {
+impl<K, V, E> fmt::Debug for Answers<K, V, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Answers")
             .field("policy", &self.policy)
@@ -38,16 +50,16 @@ impl<K, V> fmt::Debug for Answers<K, V> {
     }
 }
 
-struct Slot<V> {
-    state: Mutex<State<V>>,
+struct Slot<V, E> {
+    state: Mutex<State<V, E>>,
     /// Held by the one task that fetches.
     flight: tokio::sync::Mutex<()>,
     weight: AtomicU32,
 }
 
-struct State<V> {
+struct State<V, E> {
     good: Option<Kept<V>>,
-    failure: Option<(ResolveError, u64)>,
+    failure: Option<(E, u64)>,
     /// Counts purges, so that a fetch that began before one is not kept after it.
     generation: u64,
 }
@@ -61,10 +73,11 @@ struct Kept<V> {
 /// What an empty slot costs, roughly: key, locks and the cache's own books.
 const SLOT_BYTES: u32 = 400;
 
-impl<K, V> Answers<K, V>
+impl<K, V, E> Answers<K, V, E>
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
+    E: Failure,
 {
     pub(crate) fn new(
         bytes: u64,
@@ -74,7 +87,7 @@ where
     ) -> Self {
         let slots = Cache::builder()
             .max_capacity(bytes)
-            .weigher(|_, slot: &Arc<Slot<V>>| slot.weight.load(Ordering::Relaxed))
+            .weigher(|_, slot: &Arc<Slot<V, E>>| slot.weight.load(Ordering::Relaxed))
             .build();
         Self {
             slots,
@@ -85,9 +98,9 @@ where
     }
 
     /// The answer for `key`, fetched unless a fresh one is known.
-    pub(crate) async fn get<F>(&self, key: &K, fetch: F) -> Result<V, ResolveError>
+    pub(crate) async fn get<F>(&self, key: &K, fetch: F) -> Result<V, E>
     where
-        F: Future<Output = Result<V, ResolveError>>,
+        F: Future<Output = Result<V, E>>,
     {
         let slot = self.slot(key);
         if let Some(answer) = slot.known(self.policy, self.clock.now_us()) {
@@ -108,9 +121,9 @@ where
         key: &K,
         allowed: impl FnOnce(u64) -> bool,
         fetch: F,
-    ) -> Result<V, ResolveError>
+    ) -> Result<V, E>
     where
-        F: Future<Output = Result<V, ResolveError>>,
+        F: Future<Output = Result<V, E>>,
     {
         let asked_us = self.clock.now_us();
         let slot = self.slot(key);
@@ -127,6 +140,22 @@ where
         self.fetch(key, &slot, fetch).await
     }
 
+    /// What can be answered for `key` without a fetch.
+    pub(crate) fn known(&self, key: &K) -> Option<Result<V, E>> {
+        self.slots.get(key)?.known(self.policy, self.clock.now_us())
+    }
+
+    /// What was found out about `key` last, a failure however old it is.
+    pub(crate) fn last(&self, key: &K) -> Option<Result<V, E>> {
+        let slot = self.slots.get(key)?;
+        let state = slot.state.lock();
+        if let Some(value) = state.stale(self.policy, self.clock.now_us()) {
+            return Some(Ok(value));
+        }
+        let failure = state.failure.as_ref();
+        failure.map(|(error, _failed_us)| Err(error.clone()))
+    }
+
     /// Forgets everything about `key`, also what is being fetched just now.
     pub(crate) fn purge(&self, key: &K) -> Option<V> {
         let slot = self.slots.get(key)?;
@@ -136,7 +165,7 @@ where
         state.good.take().map(|kept| kept.value)
     }
 
-    fn slot(&self, key: &K) -> Arc<Slot<V>> {
+    fn slot(&self, key: &K) -> Arc<Slot<V, E>> {
         self.slots.get_with_by_ref(key, || {
             Arc::new(Slot {
                 state: Mutex::new(State {
@@ -150,9 +179,9 @@ where
         })
     }
 
-    async fn fetch<F>(&self, key: &K, slot: &Arc<Slot<V>>, fetch: F) -> Result<V, ResolveError>
+    async fn fetch<F>(&self, key: &K, slot: &Arc<Slot<V, E>>, fetch: F) -> Result<V, E>
     where
-        F: Future<Output = Result<V, ResolveError>>,
+        F: Future<Output = Result<V, E>>,
     {
         let generation = slot.state.lock().generation;
         let asked_us = self.clock.now_us();
@@ -188,9 +217,9 @@ where
     }
 }
 
-impl<V: Clone> Slot<V> {
+impl<V: Clone, E: Clone> Slot<V, E> {
     /// What can be answered without a fetch.
-    fn known(&self, policy: Policy, now_us: u64) -> Option<Result<V, ResolveError>> {
+    fn known(&self, policy: Policy, now_us: u64) -> Option<Result<V, E>> {
         let state = self.state.lock();
         if let Some(kept) = &state.good
             && now_us.saturating_sub(kept.asked_us) < policy.fresh_us
@@ -214,7 +243,7 @@ impl<V: Clone> Slot<V> {
     }
 }
 
-impl<V: Clone> State<V> {
+impl<V: Clone, E> State<V, E> {
     fn stale(&self, policy: Policy, now_us: u64) -> Option<V> {
         let kept = self.good.as_ref()?;
         (now_us.saturating_sub(kept.asked_us) < policy.stale_us).then(|| kept.value.clone())

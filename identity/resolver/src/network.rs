@@ -5,8 +5,12 @@ use futures::future::BoxFuture;
 use std::fmt::Debug;
 
 mod real;
+#[cfg(test)]
+mod script;
 
 pub(crate) use real::RealNetwork;
+#[cfg(test)]
+pub(crate) use script::Script;
 
 /// One GET.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use crate::{
     budget::Budget,
-    cache::{Answers, Policy},
+    cache::{Answers, Failure, Policy},
     config::Config,
     did,
     error::ResolveError,
@@ -165,6 +165,11 @@ impl Resolver {
         }
     }
 
+    /// The ways out, for what else is resolved by DNS and HTTP.
+    pub(crate) fn network(&self) -> &dyn Network {
+        &*self.inner.network
+    }
+
     async fn points_at(&self, handle: &Handle, did: &Did) -> bool {
         self.handle_to_did(handle)
             .await
@@ -172,7 +177,7 @@ impl Resolver {
     }
 }
 
-fn count<T>(kind: &'static str, result: Result<T, ResolveError>) -> Result<T, ResolveError> {
+pub(crate) fn count<T, E: Failure>(kind: &'static str, result: Result<T, E>) -> Result<T, E> {
     let outcome = match &result {
         Ok(_) => "ok",
         Err(error) if error.is_transient() => "unreachable",
