@@ -7,6 +7,7 @@ pub mod admin;
 pub mod error;
 pub mod feed;
 pub mod identity;
+pub mod lexicon;
 pub mod notification;
 pub(crate) mod operator;
 mod paging;
@@ -34,6 +35,7 @@ pub fn table() -> Vec<Method<Pds>> {
         feed::rows(),
         notification::rows(),
         temp::rows(),
+        lexicon::rows(),
     ]
     .concat()
 }

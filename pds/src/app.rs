@@ -6,7 +6,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use rochdale_protocol::syntax::Did;
-use rochdale_resolver::Resolver;
+use rochdale_resolver::{Lexicons, Resolver};
 use rochdale_service::clock::SharedClock;
 use rochdale_service::outbound::Outbound;
 use rochdale_service::shutdown::Shutdown;
@@ -71,6 +71,8 @@ pub struct App {
     pub replays: ReplayGuard,
     /// Names to documents.
     pub resolver: Resolver,
+    /// NSIDs to schemas.
+    pub lexicons: Lexicons,
     /// The DID directory.
     pub plc: PlcClient,
     /// Calls to other servers.

@@ -33,6 +33,8 @@ pub struct Raw {
     pub data_dir: PathBuf,
     /// Folder of the key files. Default: `data_dir/keys`.
     pub key_dir: Option<PathBuf>,
+    /// Folder of schemas that win over the network's and over those that are carried.
+    pub lexicon_dir: Option<PathBuf>,
     /// Domains that handles may be had under, each with a leading dot. Default: `.HOST`.
     pub handle_domains: Vec<String>,
     /// Whether signing up takes an invite code.
@@ -83,6 +85,7 @@ impl Default for Raw {
             did: None,
             data_dir: PathBuf::from("."),
             key_dir: None,
+            lexicon_dir: None,
             handle_domains: Vec::new(),
             invites_required: true,
             admin_password: None,
@@ -155,6 +158,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Folder of the key files.
     pub key_dir: PathBuf,
+    /// Folder of the operator's schemas.
+    pub lexicon_dir: Option<PathBuf>,
     /// Domains for handles, each with a leading dot; empty means `.HOST`.
     pub handle_domains: Vec<String>,
     /// Whether signing up takes an invite code.
@@ -223,6 +228,7 @@ impl Config {
             did: raw.did.map(|text| did("pds.did", &text)).transpose()?,
             data_dir: raw.data_dir,
             key_dir,
+            lexicon_dir: raw.lexicon_dir,
             handle_domains: raw
                 .handle_domains
                 .into_iter()

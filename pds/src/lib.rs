@@ -2,7 +2,7 @@
 //! stream of everything public.
 //!
 //! `account`, `auth`, `keys`, `mail`, `identity` and `proxy` serve the member; `repo`, `blob` and
-//! `sequencer` keep what they publish; `store` alone knows SQL; `api` and `web` face the network.
+//! `sequencer` keep what they publish, `lexicon` says whether it is what it claims to be; `store` alone knows SQL; `api` and `web` face the network.
 
 pub mod account;
 pub mod api;
@@ -14,6 +14,7 @@ pub mod config;
 pub mod identity;
 mod job;
 pub mod keys;
+pub mod lexicon;
 pub mod mail;
 pub mod proxy;
 pub mod repo;

@@ -9,7 +9,8 @@ use axum::response::Response;
 use http::HeaderValue;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, VARY};
 use rochdale_protocol::syntax::{Datetime, Did};
-use rochdale_resolver::Resolver;
+use rochdale_resolver::lexicon::folder::{self, SchemaFolderError};
+use rochdale_resolver::{Lexicons, Resolver};
 use rochdale_service::Env;
 use rochdale_service::config::{ConfigError, KeyFileError, read_or_create_key_file};
 use rochdale_service::sqlite::{Database, OpenError, Options};
@@ -64,6 +65,9 @@ pub enum StartError {
     /// The clock was never set: revisions and sequence numbers are made of the time.
     #[error("the system clock says {0}: set it, then start again")]
     Clock(Datetime),
+    /// The operator's schemas are not good.
+    #[error("pds.lexicon_dir: {0}")]
+    Lexicons(#[from] SchemaFolderError),
     /// The password settings are not good.
     #[error(transparent)]
     Password(#[from] PasswordError),
@@ -181,6 +185,12 @@ async fn compose(config: Config, env: &Env, url: String) -> Result<Pds, StartErr
         env.outbound.clone(),
         Arc::clone(&env.clock),
     );
+    let lexicons = Lexicons::new(
+        resolver.clone(),
+        folder::library(config.lexicon_dir.as_deref())?,
+        Arc::clone(&env.clock),
+        env.shutdown.clone(),
+    );
     let bare_host = host.split(':').next().unwrap_or_default().to_owned();
     let Kept {
         sequencer,
@@ -206,6 +216,7 @@ async fn compose(config: Config, env: &Env, url: String) -> Result<Pds, StartErr
         passwords,
         replays: ReplayGuard::default(),
         resolver,
+        lexicons,
         plc: PlcClient::new(config.plc_url.clone(), env.outbound.clone()),
         outbound: env.outbound.clone(),
         mailer: Mailer::new(config.data_dir.join("outbox"), host.clone()),

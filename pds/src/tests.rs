@@ -2,6 +2,7 @@
 
 mod accounts;
 mod blobs;
+mod lexicons;
 mod moving;
 mod records;
 mod sessions;

@@ -8,7 +8,7 @@ mod repo;
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderValue, StatusCode};
 use rochdale_protocol::xrpc::names;
-use rochdale_resolver::ResolveError;
+use rochdale_resolver::{LexiconError, ResolveError};
 use rochdale_service::xrpc::XrpcError;
 
 use crate::account::email::EmailError;
@@ -54,6 +54,23 @@ pub(crate) fn resolve_error(error: ResolveError) -> XrpcError {
         ResolveError::Unreachable { .. } => {
             status(StatusCode::BAD_GATEWAY, names::UPSTREAM_FAILURE, error)
         }
+    }
+}
+
+/// A schema that is not found.
+pub(crate) fn lexicon_error(error: LexiconError) -> XrpcError {
+    match error {
+        LexiconError::NotPublished { .. }
+        | LexiconError::Invalid { .. }
+        | LexiconError::NotARecord(_) => bad("LexiconNotFound", error),
+        LexiconError::Unreachable { .. } => {
+            status(StatusCode::BAD_GATEWAY, names::UPSTREAM_FAILURE, error)
+        }
+        LexiconError::Pending(_) | LexiconError::Busy(_) => status(
+            StatusCode::SERVICE_UNAVAILABLE,
+            names::NOT_ENOUGH_RESOURCES,
+            error,
+        ),
     }
 }
 

@@ -59,11 +59,12 @@ pub enum RecordError {
 }
 
 impl NewRecord {
-    /// Checks `value` for `collection` and encodes it; a missing `$type` is filled in.
+    /// Checks `value` for `collection` and encodes it; a missing `$type` is filled in. What its
+    /// lexicon says is not asked here.
     ///
     /// # Errors
     /// What is wrong with it, with the place.
-    pub fn parse(collection: &Nsid, mut value: Value) -> Result<Self, RecordError> {
+    pub fn parse(collection: &Nsid, value: &mut Value) -> Result<Self, RecordError> {
         let map = value.as_map_mut().ok_or(RecordError::NotAnObject)?;
         match map.get("$type") {
             None => {
@@ -76,14 +77,14 @@ impl NewRecord {
             }
             Some(_) => return Err(RecordError::TypeNotText),
         }
-        let bytes = data::check_record(&value)?;
+        let bytes = data::check_record(value)?;
         if bytes.len() > RECORD_BYTES_MAX {
             return Err(RecordError::TooLarge { bytes: bytes.len() });
         }
         Ok(Self {
             cid: Cid::dag_cbor(&bytes),
-            blobs: distinct(blob::find(&value)),
-            subject: subject(collection, &value),
+            blobs: distinct(blob::find(value)),
+            subject: subject(collection, value),
             bytes: bytes.into(),
         })
     }
@@ -197,8 +198,8 @@ mod tests {
     use super::*;
 
     fn parse(collection: &str, json: &str) -> Result<NewRecord, RecordError> {
-        let value = data::json::parse(json.as_bytes()).unwrap();
-        NewRecord::parse(&collection.parse().unwrap(), value)
+        let mut value = data::json::parse(json.as_bytes()).unwrap();
+        NewRecord::parse(&collection.parse().unwrap(), &mut value)
     }
 
     #[test]

@@ -271,7 +271,11 @@ pub(crate) fn note_path(rkey: &str) -> RecordPath {
 }
 
 pub(crate) fn record(path: &RecordPath, json_text: &str) -> NewRecord {
-    NewRecord::parse(&path.collection, json::parse(json_text.as_bytes()).unwrap()).unwrap()
+    NewRecord::parse(
+        &path.collection,
+        &mut json::parse(json_text.as_bytes()).unwrap(),
+    )
+    .unwrap()
 }
 
 pub(crate) fn note(path: &RecordPath, text: &str) -> NewRecord {

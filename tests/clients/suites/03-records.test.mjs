@@ -16,7 +16,7 @@ test('a member posts and everybody can read it', async () => {
   assert.equal(uri.host, member.did)
   assert.equal(uri.collection, POST)
   assert.ok(TID.is(uri.rkey))
-  assert.ok(['valid', 'unknown'].includes(written.validationStatus))
+  assert.equal(written.validationStatus, 'valid')
   const read = await member.reads(POST, uri.rkey)
   assert.equal(read.uri, written.uri)
   assert.equal(read.cid, written.cid)
@@ -84,6 +84,24 @@ test('a record of an unknown schema is kept, and refused when validation is dema
   assert.deepEqual(read.value, record)
   await refused(
     member.repo.createRecord({ repo: member.did, collection: NOTE, record, validate: true }), 400, 'InvalidRequest')
+})
+
+test('a record that its schema does not allow is refused with the place, unless nobody is to look', async () => {
+  const member = await Member.joins()
+  const write = (record, validate) => member.repo.createRecord({ repo: member.did, collection: POST, record, validate })
+  assert.equal((await write(post('fine'), true)).data.validationStatus, 'valid')
+  assert.equal((await write(post('fine'), false)).data.validationStatus, undefined)
+  for (const validate of [undefined, true]) {
+    await assert.rejects(write({ ...post(), text: 'x'.repeat(3001) }, validate), (error) => {
+      assert.equal(error.status, 400)
+      assert.equal(error.error, 'InvalidRequest')
+      assert.match(error.message, /^Invalid app\.bsky\.feed\.post record: .*text/)
+      return true
+    })
+  }
+  await write({ ...post(), text: 7 }, false)
+  const keyed = { repo: member.did, collection: PROFILE, rkey: 'other', record: { $type: PROFILE } }
+  await refused(member.repo.putRecord(keyed), 400, 'InvalidRequest')
 })
 
 test('bytes and links in a record come back as they were', async () => {

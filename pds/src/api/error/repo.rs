@@ -8,6 +8,7 @@ use rochdale_service::xrpc::XrpcError;
 
 use super::{bad, invalid};
 use crate::blob::{BackendError, BlobError};
+use crate::lexicon::CheckError;
 use crate::repo::{ImportError, RecordError, WriteError};
 use crate::store::blob::admit::AdmitError;
 use crate::store::repo::ApplyError;
@@ -20,6 +21,19 @@ impl From<RecordError> for XrpcError {
             | RecordError::TypeNotText
             | RecordError::Data(_)
             | RecordError::TooLarge { .. } => invalid(error),
+        }
+    }
+}
+
+impl From<CheckError> for XrpcError {
+    fn from(error: CheckError) -> Self {
+        match error {
+            CheckError::BlobType { .. } => bad(names::INVALID_MIME_TYPE, error),
+            CheckError::BlobSize { .. } => bad(names::BLOB_TOO_LARGE, error),
+            CheckError::Unknown { .. }
+            | CheckError::Incomplete { .. }
+            | CheckError::Key(_)
+            | CheckError::Record { .. } => invalid(error),
         }
     }
 }

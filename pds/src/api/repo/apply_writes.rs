@@ -8,12 +8,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::own_repo::{
-    CREATE_POINTS, CommitView, DELETE_POINTS, UPDATE_POINTS, charge, check_own_repo, optional_cid,
-    record_key, uri, validation,
+    CREATE_POINTS, CommitView, DELETE_POINTS, UPDATE_POINTS, charge, check_own_repo, new_record,
+    optional_cid, record_key, uri,
 };
 use crate::api::error::invalid;
 use crate::app::Pds;
 use crate::auth::extract::Member;
+use crate::lexicon::Checks;
 use crate::repo::{Batch, Intent, NewRecord, OPERATIONS_MAX, Write};
 
 pub(super) const NSID: &str = "com.atproto.repo.applyWrites";
@@ -97,15 +98,17 @@ pub(super) async fn handle(
         swap_commit,
         ..Batch::default()
     };
+    let checks = Checks::new(&pds.lexicons, input.validate);
     let (mut results, mut points) = (Vec::new(), 0);
     for (place, text) in input.writes.iter().enumerate() {
         let operation = Operation {
             pds: &pds,
+            checks: &checks,
             did: member.did(),
             place,
             text,
         };
-        let (write, result, cost) = operation.parse(input.validate)?;
+        let (write, result, cost) = operation.parse().await?;
         batch.writes.push(write);
         results.push(result);
         points += cost;
@@ -120,13 +123,14 @@ pub(super) async fn handle(
 
 struct Operation<'a> {
     pds: &'a Pds,
+    checks: &'a Checks<'a>,
     did: &'a Did,
     place: usize,
     text: &'a RawValue,
 }
 
 impl Operation<'_> {
-    fn parse(&self, validate: Option<bool>) -> Result<(Write, OperationResult, u32), XrpcError> {
+    async fn parse(&self) -> Result<(Write, OperationResult, u32), XrpcError> {
         let typed: Typed<'_> = self.read()?;
         match typed.kind.strip_prefix("com.atproto.repo.applyWrites#") {
             Some("create") => {
@@ -136,7 +140,7 @@ impl Operation<'_> {
                     value,
                 } = self.read()?;
                 let path = RecordPath::new(collection, record_key(self.pds, rkey.as_deref())?);
-                let (record, written) = self.record(&path, value, validate)?;
+                let (record, written) = self.record(&path, value).await?;
                 let result = OperationResult::Created(written);
                 Ok((write(path, Intent::Create(record)), result, CREATE_POINTS))
             }
@@ -147,7 +151,7 @@ impl Operation<'_> {
                     value,
                 } = self.read()?;
                 let path = RecordPath::new(collection, rkey);
-                let (record, written) = self.record(&path, value, validate)?;
+                let (record, written) = self.record(&path, value).await?;
                 let result = OperationResult::Updated(written);
                 Ok((write(path, Intent::Update(record)), result, UPDATE_POINTS))
             }
@@ -168,14 +172,12 @@ impl Operation<'_> {
     }
 
     /// What is written at `path`, and what is answered about it.
-    fn record(
+    async fn record(
         &self,
         path: &RecordPath,
         value: Value,
-        validate: Option<bool>,
     ) -> Result<(NewRecord, Written), XrpcError> {
-        let validation_status = validation(validate, &path.collection)?;
-        let record = NewRecord::parse(&path.collection, value)?;
+        let (record, validation_status) = new_record(self.checks, path, value).await?;
         let written = Written {
             uri: uri(self.did, path),
             cid: record.cid,

@@ -7,11 +7,12 @@ use rochdale_service::xrpc::{Charges, Input, Output, XrpcError};
 use serde::Deserialize;
 
 use super::own_repo::{
-    CREATE_POINTS, Written, charge, check_own_repo, optional_cid, record_key, validation,
+    CREATE_POINTS, Written, charge, check_own_repo, new_record, optional_cid, record_key,
 };
 use crate::app::Pds;
 use crate::auth::extract::Member;
-use crate::repo::{Batch, Intent, NewRecord, Write};
+use crate::lexicon::Checks;
+use crate::repo::{Batch, Intent, Write};
 
 pub(super) const NSID: &str = "com.atproto.repo.createRecord";
 
@@ -35,9 +36,10 @@ pub(super) async fn handle(
     check_own_repo(&pds, &member, &input.repo).await?;
     charge(&charges, &member, CREATE_POINTS)?;
     let rkey = record_key(&pds, input.rkey.as_deref())?;
-    let status = validation(input.validate, &input.collection)?;
-    let record = NewRecord::parse(&input.collection, input.record)?;
-    let (path, cid) = (RecordPath::new(input.collection, rkey), record.cid);
+    let path = RecordPath::new(input.collection, rkey);
+    let checks = Checks::new(&pds.lexicons, input.validate);
+    let (record, status) = new_record(&checks, &path, input.record).await?;
+    let cid = record.cid;
     let batch = Batch {
         swap_commit: optional_cid("swapCommit", input.swap_commit.as_deref())?,
         replace_same_subject: input.validate != Some(false),

@@ -1,14 +1,15 @@
 //! What the writing methods share: whose repository, what it costs, what is answered.
 
-use rochdale_protocol::data::Cid;
-use rochdale_protocol::syntax::{AtIdentifier, AtUri, Did, Nsid, RecordKey, RecordPath};
+use rochdale_protocol::data::{Cid, Value};
+use rochdale_protocol::syntax::{AtIdentifier, AtUri, Did, RecordKey, RecordPath};
 use rochdale_service::xrpc::{Budget, Charges, XrpcError};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::api::error::invalid;
 use crate::app::Pds;
 use crate::auth::extract::Member;
-use crate::repo::CommitMeta;
+use crate::lexicon::{Checks, Status};
+use crate::repo::{CommitMeta, NewRecord};
 
 const HOUR: Budget = Budget {
     name: "repo-write-hour",
@@ -60,17 +61,15 @@ pub(super) fn charge(charges: &Charges, member: &Member, points: u32) -> Result<
     charges.take(&DAY, member.did(), points)
 }
 
-/// What became of the wish to have a record checked against its lexicon. No lexicon is known
-/// here yet, so nothing can be required to be valid.
-pub(super) fn validation(
-    validate: Option<bool>,
-    collection: &Nsid,
-) -> Result<Option<&'static str>, XrpcError> {
-    match validate {
-        Some(true) => Err(invalid(format_args!("Unknown lexicon type: {collection}"))),
-        Some(false) => Ok(None),
-        None => Ok(Some("unknown")),
-    }
+/// The record to stand at `path`, and the `validationStatus` that is answered.
+pub(super) async fn new_record(
+    checks: &Checks<'_>,
+    path: &RecordPath,
+    mut value: Value,
+) -> Result<(NewRecord, Option<&'static str>), XrpcError> {
+    let record = NewRecord::parse(&path.collection, &mut value)?;
+    let status = checks.check(path, &value).await?;
+    Ok((record, status.map(Status::as_str)))
 }
 
 /// The record key given, or a new one when it is absent or empty.

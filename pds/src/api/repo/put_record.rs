@@ -7,11 +7,12 @@ use rochdale_service::xrpc::{Charges, Input, Output, XrpcError};
 use serde::Deserialize;
 
 use super::own_repo::{
-    UPDATE_POINTS, Written, charge, check_own_repo, nullable, optional_cid, validation,
+    UPDATE_POINTS, Written, charge, check_own_repo, new_record, nullable, optional_cid,
 };
 use crate::app::Pds;
 use crate::auth::extract::Member;
-use crate::repo::{Batch, Intent, NewRecord, Write};
+use crate::lexicon::Checks;
+use crate::repo::{Batch, Intent, Write};
 
 pub(super) const NSID: &str = "com.atproto.repo.putRecord";
 
@@ -37,9 +38,10 @@ pub(super) async fn handle(
 ) -> Result<Output<Written>, XrpcError> {
     check_own_repo(&pds, &member, &input.repo).await?;
     charge(&charges, &member, UPDATE_POINTS)?;
-    let status = validation(input.validate, &input.collection)?;
-    let record = NewRecord::parse(&input.collection, input.record)?;
-    let (path, cid) = (RecordPath::new(input.collection, input.rkey), record.cid);
+    let path = RecordPath::new(input.collection, input.rkey);
+    let checks = Checks::new(&pds.lexicons, input.validate);
+    let (record, status) = new_record(&checks, &path, input.record).await?;
+    let cid = record.cid;
     let swap_record = match &input.swap_record {
         Some(text) => Some(optional_cid("swapRecord", text.as_deref())?),
         None => None,
