@@ -3,6 +3,7 @@
 
 mod config;
 mod demo;
+mod lexicon;
 mod run;
 mod single;
 mod up;
@@ -29,6 +30,8 @@ enum Command {
     Identity(single::Args),
     /// Starts the relay alone.
     Relay(single::Args),
+    /// Checks, compares and publishes schemas.
+    Lexicon(lexicon::Args),
 }
 
 fn main() -> ExitCode {
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Command::Pds(args) => run::to_end(single::pds(args)),
         Command::Identity(args) => run::to_end(single::identity(args)),
         Command::Relay(args) => run::to_end(single::relay(args)),
+        Command::Lexicon(args) => return lexicon::run(args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

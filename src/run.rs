@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use rochdale_resolver::lexicon::folder::SchemaFolderError;
 use rochdale_service::Env;
 use rochdale_service::clock::SystemClock;
 use rochdale_service::config::ConfigError;
@@ -49,6 +50,12 @@ pub(crate) enum RunError {
     /// The demo could not be set up.
     #[error("the demo could not be set up: {0}")]
     Demo(String),
+    /// A command for schemas could not be done.
+    #[error("{0}")]
+    Lexicon(String),
+    /// Schemas in files cannot be read.
+    #[error(transparent)]
+    Schemas(#[from] SchemaFolderError),
     /// The system refused a runtime, a signal handler or the ready line.
     #[error("the system refused: {0}")]
     System(#[from] std::io::Error),
@@ -61,7 +68,7 @@ pub(crate) enum RunError {
 ///
 /// # Errors
 /// What the subcommand answers, or a system without threads.
-pub(crate) fn to_end(command: impl Future<Output = Result<(), RunError>>) -> Result<(), RunError> {
+pub(crate) fn to_end<T>(command: impl Future<Output = Result<T, RunError>>) -> Result<T, RunError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;

@@ -13,6 +13,7 @@ mod crash;
 mod disk;
 mod hangup;
 mod house;
+mod lexicon;
 mod metrics;
 mod path;
 mod stall;
