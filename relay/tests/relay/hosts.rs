@@ -336,6 +336,7 @@ async fn crawl_requests_are_checked_before_anybody_is_bothered() {
 async fn many_requests_for_one_new_host_cost_it_one_look() {
     let world = World::start().await;
     let new = FakeHost::start(0).await;
+    new.set_slow();
     futures::future::join_all((0..20).map(|_| world.relay.crawl(&new.name))).await;
     assert_eq!(new.described(), 1);
     eventually("it listens", async || new.open() == 1).await;

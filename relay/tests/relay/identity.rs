@@ -89,11 +89,12 @@ async fn first_event_after_a_restart_waits_for_no_look_up() {
 async fn account_that_left_memory_waits_for_no_look_up() {
     let (directory, host) = (Directory::start().await, FakeHost::start(100).await);
     let folder = TempDir::new().expect("folder");
-    let relay = TestRelay::start_with(folder.path(), &directory, |(raw, _)| {
+    let clock = ManualClock::at_us(SystemClock.now_us());
+    let small = |(raw, _): &mut (rochdale_relay::config::Raw, _)| {
         raw.hot_accounts = 100;
         raw.verifiers = Some(1);
-    })
-    .await;
+    };
+    let relay = TestRelay::start_at(folder.path(), &directory, clock.shared(), small, |_| {}).await;
     relay.crawl(&host.name).await;
     eventually("it listens", async || host.open() == 1).await;
     let mut live = relay.subscribe(None).await;
@@ -107,6 +108,8 @@ async fn account_that_left_memory_waits_for_no_look_up() {
         host.send(&other.post(0).template());
         live.event().await;
     }
+    // Longer than a resolver remembers.
+    clock.advance(2 * HOUR);
     passes_at_once(&directory, &host, &mut ada, &mut live).await;
     relay.stop().await;
 }

@@ -123,6 +123,7 @@ struct HostState {
     described: AtomicUsize,
     refusing: AtomicBool,
     is_pds: AtomicBool,
+    slow: AtomicBool,
     statuses: Mutex<HashMap<String, Value>>,
 }
 
@@ -139,6 +140,7 @@ impl FakeHost {
             described: AtomicUsize::new(0),
             refusing: AtomicBool::new(false),
             is_pds: AtomicBool::new(true),
+            slow: AtomicBool::new(false),
             statuses: Mutex::default(),
         });
         let routes = Router::new()
@@ -199,6 +201,11 @@ impl FakeHost {
         self.state.is_pds.store(is_pds, Ordering::SeqCst);
     }
 
+    /// Takes its time to describe itself.
+    pub(crate) fn set_slow(&self) {
+        self.state.slow.store(true, Ordering::SeqCst);
+    }
+
     /// What it answers when asked for the status of an account.
     pub(crate) fn set_status(&self, did: &str, status: Value) {
         self.state.statuses.lock().insert(did.to_owned(), status);
@@ -229,6 +236,9 @@ async fn serve(routes: Router) -> String {
 
 async fn describe(State(state): State<Arc<HostState>>) -> Response {
     state.described.fetch_add(1, Ordering::SeqCst);
+    if state.slow.load(Ordering::SeqCst) {
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    }
     if state.is_pds.load(Ordering::SeqCst) {
         Json(json!({"did": "did:web:localhost", "availableUserDomains": []})).into_response()
     } else {
