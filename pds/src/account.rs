@@ -6,8 +6,10 @@
 mod cache;
 pub mod code;
 pub mod email;
+pub mod email_change;
 pub mod handle;
 pub mod handle_change;
+pub mod invite;
 pub mod key_change;
 pub mod lifecycle;
 pub mod mailed;
@@ -64,6 +66,10 @@ pub struct Account {
     pub email: Option<String>,
     /// When the address was confirmed, Unix ms.
     pub email_confirmed_at_ms: Option<i64>,
+    /// Address that the member wants instead and has not proven yet.
+    pub email_pending: Option<String>,
+    /// Whether signing in with the main password takes a code mailed to `email`.
+    pub email_factor: bool,
     /// Main password, hashed.
     pub password_hash: String,
     /// Repository signing key, encrypted.

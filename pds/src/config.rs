@@ -8,14 +8,18 @@ pub mod blobs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use lettre::message::Mailbox;
+use lettre::transport::smtp::AsyncSmtpTransportBuilder;
 use rochdale_protocol::crypto::PublicKey;
-use rochdale_protocol::syntax::Did;
+use rochdale_protocol::syntax::{Datetime, Did};
 use rochdale_service::config::{ConfigError, Endpoint, Secret, origin, within};
 use serde::Deserialize;
 
+use crate::account::invite::Schedule;
 pub use blobs::{BLOB_LIMIT_MAX_BYTES, BlobBackend, BlobConfig, S3};
 
 use crate::auth::password::Cost;
+use crate::mail;
 
 /// The `[pds]` table as written.
 #[derive(Debug, Clone, Deserialize)]
@@ -39,6 +43,10 @@ pub struct Raw {
     pub handle_domains: Vec<String>,
     /// Whether signing up takes an invite code.
     pub invites_required: bool,
+    /// Every member may hand out one invite code each time this has passed, in hours; none when unset.
+    pub invite_interval_hours: Option<u64>,
+    /// Time before this date earns no codes, such as `2026-01-01T00:00:00Z`.
+    pub invite_epoch: Option<String>,
     /// Password of user `admin` at the admin methods.
     pub admin_password: Option<Secret>,
     /// Further operators at the admin methods, each with a password of its own.
@@ -62,6 +70,11 @@ pub struct Raw {
     pub privacy_policy_url: Option<String>,
     /// Page with the terms of service.
     pub terms_of_service_url: Option<String>,
+    /// Mail server: `smtps://USER:PASSWORD@HOST`, or `smtp://…:587?tls=required` for STARTTLS.
+    /// Without one mail is written to `data_dir/outbox`.
+    pub smtp_url: Option<Secret>,
+    /// Sender of mail, such as `The Co-op <noreply@example.coop>`. Default: `noreply@HOST`.
+    pub mail_from: Option<String>,
     /// Limits of blobs and where they are kept: the `[pds.blobs]` table.
     pub blobs: blobs::Raw,
     /// Largest repository that is imported, in bytes.
@@ -88,6 +101,8 @@ impl Default for Raw {
             lexicon_dir: None,
             handle_domains: Vec::new(),
             invites_required: true,
+            invite_interval_hours: None,
+            invite_epoch: None,
             admin_password: None,
             operators: Vec::new(),
             plc_url: "https://plc.directory".to_owned(),
@@ -99,6 +114,8 @@ impl Default for Raw {
             contact_email: None,
             privacy_policy_url: None,
             terms_of_service_url: None,
+            smtp_url: None,
+            mail_from: None,
             blobs: blobs::Raw::default(),
             import_limit_bytes: 1024 * 1024 * 1024,
             crawlers: Vec::new(),
@@ -164,6 +181,8 @@ pub struct Config {
     pub handle_domains: Vec<String>,
     /// Whether signing up takes an invite code.
     pub invites_required: bool,
+    /// When members get codes of their own.
+    pub invite_schedule: Option<Schedule>,
     /// Who may call the admin methods; user `admin` comes first.
     pub operators: Vec<Operator>,
     /// DID directory, without a slash at the end.
@@ -180,6 +199,10 @@ pub struct Config {
     pub moderation_service: Option<Service>,
     /// What `describeServer` says of the operator.
     pub about: About,
+    /// Mail server, if there is one.
+    pub(crate) mail_server: Option<AsyncSmtpTransportBuilder>,
+    /// Sender of mail; `None` means `noreply@` and the host.
+    pub(crate) mail_from: Option<Mailbox>,
     /// Limits of blobs and where they are kept.
     pub blobs: BlobConfig,
     /// Largest repository that is imported, in bytes.
@@ -235,6 +258,7 @@ impl Config {
                 .map(handle_domain)
                 .collect::<Result<_, _>>()?,
             invites_required: raw.invites_required,
+            invite_schedule: invite_schedule(raw.invite_interval_hours, raw.invite_epoch)?,
             operators: operators(raw.admin_password, raw.operators)?,
             plc_url: origin("pds.plc_url", &raw.plc_url)?,
             recovery_key: raw.recovery_key.map(recovery_key).transpose()?,
@@ -256,6 +280,8 @@ impl Config {
                 privacy_policy_url: raw.privacy_policy_url,
                 terms_of_service_url: raw.terms_of_service_url,
             },
+            mail_server: raw.smtp_url.map(smtp).transpose()?,
+            mail_from: raw.mail_from.map(mail_from).transpose()?,
             blobs: BlobConfig::validate(raw.blobs)?,
             import_limit_bytes: within(
                 "pds.import_limit_bytes",
@@ -347,6 +373,46 @@ fn operators(
             ))
         }
     }
+}
+
+fn invite_schedule(
+    hours: Option<u64>,
+    epoch: Option<String>,
+) -> Result<Option<Schedule>, ConfigError> {
+    let epoch_ms = match epoch {
+        None => 0,
+        Some(text) => match text.parse::<Datetime>() {
+            Ok(date) => date.unix_ms(),
+            Err(_syntax) => {
+                let allowed = "a date and time such as \"2026-01-01T00:00:00Z\"";
+                return Err(ConfigError::invalid("pds.invite_epoch", &text, allowed));
+            }
+        },
+    };
+    let schedule = |hours: u64| {
+        let hours = within("pds.invite_interval_hours", hours, 1..=24 * 365)?;
+        let interval_ms = i64::try_from(hours).unwrap_or(i64::MAX / 3_600_000) * 3_600_000;
+        Ok(Schedule {
+            interval_ms,
+            epoch_ms,
+        })
+    };
+    hours.map(schedule).transpose()
+}
+
+fn smtp(url: Secret) -> Result<AsyncSmtpTransportBuilder, ConfigError> {
+    mail::mail_server(url.expose()).map_err(|why| {
+        let allowed =
+            format!("smtps://USER:PASSWORD@HOST or smtp://HOST:PORT?tls=required ({why})");
+        ConfigError::invalid("pds.smtp_url", "***", allowed)
+    })
+}
+
+fn mail_from(text: String) -> Result<Mailbox, ConfigError> {
+    text.parse().map_err(|_syntax| {
+        let allowed = "a sender such as \"The Co-op <noreply@example.coop>\"";
+        ConfigError::invalid("pds.mail_from", &text, allowed)
+    })
 }
 
 fn recovery_key(text: String) -> Result<String, ConfigError> {

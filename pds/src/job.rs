@@ -1,11 +1,12 @@
 //! Work that no request asks for: accounts whose deletion date has come, suspensions that end,
-//! tree nodes and blobs to be written or removed, events past their time.
+//! tree nodes and blobs to be written or removed, events past their time, mail to be sent.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::account::lifecycle::{self, Verdict};
 use crate::app::{App, Pds};
+use crate::mail;
 use crate::store::StoreError;
 
 /// How long a signing key is kept for an account that does not come, in milliseconds.
@@ -24,6 +25,9 @@ pub(crate) fn spawn(pds: &Pds) {
     let sequencer = pds.sequencer.clone();
     pds.tasks
         .spawn_critical("event log keeper", async move { sequencer.run().await });
+    let own = Arc::clone(pds);
+    pds.tasks
+        .spawn_critical("mail", async move { mail::run(&own).await });
     let own = Arc::clone(pds);
     pds.tasks.spawn("abandoned accounts", async move {
         loop {
@@ -44,9 +48,11 @@ pub(crate) fn spawn(pds: &Pds) {
     });
 }
 
-/// Removes refresh tokens past their end and keys that nobody came for, in small values.
+/// Removes refresh tokens past their end, mails that were given up and keys that nobody came for, in
+/// small values.
 async fn prune(pds: &App) -> Result<(), StoreError> {
     while pds.store.sessions.prune(pds.now_ms()).await? > 0 {}
+    mail::forget_old(pds).await?;
     pds.store
         .accounts
         .forget_reserved_keys(pds.now_ms() - RESERVED_KEY_MS)

@@ -1,203 +1,200 @@
 //! Mail to members.
 //!
-//! Owns the texts and the outbox: a folder of `*.eml` files that a mail agent, or a person on a
-//! test server, picks up. Must not know accounts or the database.
+//! A mail is a row of the database, written in the transaction of what it tells about, until the
+//! mail server has taken it: a request never waits for a mail server, and one that is down loses
+//! nothing. Without a mail server mails become files in a folder, for the operator to read and pass
+//! on. Owns the texts, the way out and the retries; must not know the rules of accounts.
 
-use std::path::{Path, PathBuf};
+pub(crate) mod message;
+mod transport;
 
-use data_encoding::HEXLOWER;
-use jiff::Timestamp;
-use rochdale_service::clock;
+use std::path::PathBuf;
+use std::time::Duration;
 
-use crate::account::code::EmailPurpose;
+use futures::StreamExt;
+use lettre::message::Mailbox;
+use tokio::sync::{Mutex, Notify};
 
-/// A mail in plain text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
-    /// Address of the receiver, already checked.
-    pub to: String,
-    /// Subject, one line.
-    pub subject: String,
-    /// Text, lines end with `\n`.
-    pub body: String,
-}
+use crate::app::App;
+use crate::store::StoreError;
+use crate::store::mail::QueuedMail;
+pub use message::{CodeMail, MessageError, NewMail};
+use transport::{SendError, newest};
+pub(crate) use transport::{Transport, mail_server};
 
-/// Why a mail could not be handed over.
-#[derive(Debug, thiserror::Error)]
-pub enum MailError {
-    /// The outbox cannot be written.
-    #[error("mail cannot be written to {}", path.display())]
-    Outbox {
-        /// The folder or file.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        cause: std::io::Error,
-    },
-}
+/// Mails that are sent at once.
+const AT_ONCE: usize = 4;
+/// Mails taken from the database at once.
+const TAKEN: usize = 50;
+/// How often the database is asked for mails whose next try has come.
+const EVERY: Duration = Duration::from_secs(2);
+/// The wait after the first failure, in milliseconds; it doubles with each further one.
+const FIRST_WAIT_MS: i64 = 5_000;
+const LONGEST_WAIT_MS: i64 = 15 * 60 * 1000;
+/// How long a mail that was given up is shown to the operator, in milliseconds.
+const SHOWN_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 
-impl Message {
-    /// The mail that carries a code.
-    #[must_use]
-    pub fn with_code(
-        to: String,
-        purpose: EmailPurpose,
-        code: &str,
-        handle: &str,
-        host: &str,
-    ) -> Self {
-        let (subject, what) = match purpose {
-            EmailPurpose::ConfirmEmail => ("Confirm your email", "confirm this email address"),
-            EmailPurpose::UpdateEmail => ("Change your email", "change your email address"),
-            EmailPurpose::ResetPassword => ("Reset your password", "choose a new password"),
-            EmailPurpose::DeleteAccount => (
-                "Delete your account",
-                "delete your account with everything in it",
-            ),
-            EmailPurpose::PlcOperation => (
-                "Change to your identity",
-                "sign a change to your identity, such as moving to another server",
-            ),
-        };
-        let body = format!(
-            "Hello @{handle},\n\n\
-             to {what} at {host}, enter this code where you asked for it:\n\n    {code}\n\n\
-             It is good for 15 minutes and only once. If you did not ask for it, somebody else\n\
-             did: do nothing, and do not give the code to anyone.\n"
-        );
-        Self {
-            to,
-            subject: subject.to_owned(),
-            body,
-        }
-    }
-
-    fn to_eml(&self, from_host: &str, id: &str, now: Timestamp) -> String {
-        let date = jiff::fmt::rfc2822::to_string(&now.to_zoned(jiff::tz::TimeZone::UTC))
-            .unwrap_or_default();
-        let one_line = |text: &str| text.replace(['\r', '\n'], " ");
-        let host = from_host.split(':').next().unwrap_or(from_host);
-        format!(
-            "From: noreply@{host}\r\nTo: {}\r\nSubject: {}\r\nDate: {date}\r\n\
-             Message-ID: <{id}@{host}>\r\nMIME-Version: 1.0\r\n\
-             Content-Type: text/plain; charset=utf-8\r\n\
-             Content-Transfer-Encoding: 8bit\r\n\r\n{}",
-            one_line(&self.to),
-            one_line(&self.subject),
-            self.body.replace('\n', "\r\n"),
-        )
-    }
-}
-
-/// Hands mail over.
-#[derive(Debug, Clone)]
+/// Sends what the database has queued.
+#[derive(Debug)]
 pub struct Mailer {
-    outbox: PathBuf,
-    host: String,
+    transport: Transport,
+    from: Mailbox,
+    /// Two senders at once would send a mail twice.
+    sending: Mutex<()>,
+    wake: Notify,
 }
 
 impl Mailer {
-    /// A mailer that writes to the folder `outbox` in the name of `host`.
+    /// A mailer that writes as `from`.
     #[must_use]
-    pub fn new(outbox: PathBuf, host: String) -> Self {
-        Self { outbox, host }
+    pub(crate) fn new(transport: Transport, from: Mailbox) -> Self {
+        Self {
+            transport,
+            from,
+            sending: Mutex::new(()),
+            wake: Notify::new(),
+        }
     }
 
-    /// Writes the mail to the outbox. It is there in full when this returns.
-    ///
-    /// # Errors
-    /// [`MailError::Outbox`] when the folder cannot be written.
-    pub async fn send(&self, message: Message, now_ms: i64) -> Result<(), MailError> {
-        let id = HEXLOWER.encode(&clock::random::<8>());
-        let now = Timestamp::from_millisecond(now_ms).unwrap_or(Timestamp::UNIX_EPOCH);
-        let text = message.to_eml(&self.host, &id, now);
-        // Names sort by time, so that a folder listing reads like a mailbox.
-        let path = self.outbox.join(format!("{now_ms:015}-{id}.eml"));
-        let partial = self.outbox.join(format!(".{id}.part"));
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |cause| MailError::Outbox { path, cause }
-        };
-        tokio::fs::create_dir_all(&self.outbox)
-            .await
-            .map_err(failed(&self.outbox))?;
-        tokio::fs::write(&partial, text)
-            .await
-            .map_err(failed(&partial))?;
-        tokio::fs::rename(&partial, &path)
-            .await
-            .map_err(failed(&path))
+    /// Whether mail reaches its receivers, or only a folder of this machine.
+    #[must_use]
+    pub fn delivers(&self) -> bool {
+        match self.transport {
+            Transport::Smtp(_) => true,
+            Transport::Folder(_) => false,
+        }
     }
 
-    /// The newest mails in the outbox, newest first, at most `limit`.
+    /// The folder that mails are written to when no mail server is configured.
+    #[must_use]
+    pub fn folder(&self) -> Option<&PathBuf> {
+        match &self.transport {
+            Transport::Smtp(_) => None,
+            Transport::Folder(folder) => Some(folder),
+        }
+    }
+
+    /// The newest mails in the folder, newest first, at most `limit`; none with a mail server.
     ///
     /// # Errors
-    /// When the folder cannot be read; an absent one is empty.
-    pub async fn newest(&self, limit: usize) -> std::io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        let mut folder = match tokio::fs::read_dir(&self.outbox).await {
-            Ok(folder) => folder,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(names),
-            Err(error) => return Err(error),
+    /// When the folder cannot be read.
+    pub async fn newest_in_folder(&self, limit: usize) -> std::io::Result<Vec<String>> {
+        match self.folder() {
+            Some(folder) => newest(folder, limit).await,
+            None => Ok(Vec::new()),
+        }
+    }
+}
+
+/// Call it after a transaction that queued a mail: files are written before this returns, a mail
+/// server is left to the sender.
+pub async fn queued(pds: &App) {
+    match pds.mailer.transport {
+        Transport::Folder(_) => send_due(pds).await,
+        Transport::Smtp(_) => pds.mailer.wake.notify_one(),
+    }
+}
+
+/// Sends what is due until the server stops.
+pub(crate) async fn run(pds: &App) {
+    loop {
+        send_due(pds).await;
+        tokio::select! {
+            () = pds.tasks.requested() => return,
+            () = pds.mailer.wake.notified() => {}
+            () = tokio::time::sleep(EVERY) => {}
+        }
+    }
+}
+
+/// Removes mails that were given up some days ago.
+pub(crate) async fn forget_old(pds: &App) -> Result<(), StoreError> {
+    pds.store.mail.forget_before(pds.now_ms() - SHOWN_MS).await
+}
+
+async fn send_due(pds: &App) {
+    let _one_at_a_time = pds.mailer.sending.lock().await;
+    loop {
+        let due = match pds.store.mail.due(pds.now_ms(), TAKEN).await {
+            Ok(due) => due,
+            Err(error) => {
+                tracing::warn!(%error, "queued mail could not be read");
+                return;
+            }
         };
-        while let Some(entry) = folder.next_entry().await? {
-            if let Ok(name) = entry.file_name().into_string()
-                && name.ends_with(".eml")
-            {
-                names.push(name);
+        let last = due.len() < TAKEN;
+        let mut sends = futures::stream::iter(due)
+            .map(|mail| send(pds, mail))
+            .buffer_unordered(AT_ONCE);
+        while let Some(kept) = sends.next().await {
+            if let Err(error) = kept {
+                tracing::warn!(%error, "what became of a mail could not be stored");
+                return;
             }
         }
-        names.sort_unstable_by(|a, b| b.cmp(a));
-        names.truncate(limit);
-        let mut mails = Vec::with_capacity(names.len());
-        for name in names {
-            mails.push(tokio::fs::read_to_string(self.outbox.join(name)).await?);
+        if last || pds.tasks.is_requested() {
+            return;
         }
-        Ok(mails)
     }
+}
+
+async fn send(pds: &App, queued: QueuedMail) -> Result<(), StoreError> {
+    let QueuedMail {
+        id, mail, tries, ..
+    } = queued;
+    let now_ms = pds.now_ms();
+    if mail.give_up_at_ms <= now_ms {
+        return give_up(pds, id, "its time was over", now_ms).await;
+    }
+    let wire = match message::wire(&mail, id, &pds.mailer.from) {
+        Ok(wire) => wire,
+        Err(error) => return give_up(pds, id, &error.to_string(), now_ms).await,
+    };
+    match pds.mailer.transport.send(&wire, id).await {
+        Ok(()) => {
+            metrics::counter!("rochdale_pds_mails_total", "outcome" => "sent").increment(1);
+            pds.store.mail.sent(id).await
+        }
+        Err(SendError::Never(error)) => give_up(pds, id, &error, now_ms).await,
+        Err(SendError::Later(error)) => {
+            metrics::counter!("rochdale_pds_mails_total", "outcome" => "retried").increment(1);
+            tracing::warn!(
+                mail = id,
+                tries,
+                error,
+                "a mail could not be sent, it is tried again"
+            );
+            let next_ms = pds.now_ms() + wait_ms(tries);
+            pds.store.mail.failed(id, Some(next_ms), error).await
+        }
+    }
+}
+
+async fn give_up(pds: &App, id: i64, error: &str, now_ms: i64) -> Result<(), StoreError> {
+    metrics::counter!("rochdale_pds_mails_total", "outcome" => "given up").increment(1);
+    tracing::warn!(mail = id, now_ms, error, "a mail was given up");
+    pds.store.mail.failed(id, None, error.to_owned()).await
+}
+
+fn wait_ms(tries: u32) -> i64 {
+    let doubled = FIRST_WAIT_MS.saturating_mul(1_i64.checked_shl(tries).unwrap_or(i64::MAX));
+    if doubled <= 0 {
+        return LONGEST_WAIT_MS;
+    }
+    doubled.min(LONGEST_WAIT_MS)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn message() -> Message {
-        let to = "ada@coop.example".to_owned();
-        Message::with_code(
-            to,
-            EmailPurpose::ResetPassword,
-            "ABCDE-23456",
-            "ada.test",
-            "localhost:1",
-        )
-    }
-
-    #[tokio::test]
-    async fn a_mail_lands_whole_in_the_outbox_and_the_newest_comes_first() {
-        let folder = tempfile::tempdir().unwrap();
-        let mailer = Mailer::new(folder.path().join("outbox"), "localhost:2583".to_owned());
-        assert!(mailer.newest(10).await.unwrap().is_empty());
-        mailer.send(message(), 1_800_000_000_000).await.unwrap();
-        let second = Message {
-            subject: "Second".to_owned(),
-            ..message()
-        };
-        mailer.send(second, 1_800_000_000_001).await.unwrap();
-        let mails = mailer.newest(10).await.unwrap();
-        assert_eq!(mails.len(), 2);
-        assert!(mails[0].contains("Subject: Second\r\n"));
-        assert!(mails[1].contains("ABCDE-23456"));
-        assert!(mails[1].contains("From: noreply@localhost\r\n"));
-        assert!(mails[1].contains("Date: Fri, 15 Jan 2027 08:00:00"));
-    }
-
     #[test]
-    fn header_lines_cannot_be_smuggled_in() {
-        let evil = Message {
-            to: "a@b.c\r\nBcc: all@b.c".to_owned(),
-            ..message()
-        };
-        let eml = evil.to_eml("host", "1", Timestamp::UNIX_EPOCH);
-        assert!(!eml.contains("\nBcc:"));
+    fn the_wait_doubles_up_to_a_quarter_of_an_hour() {
+        assert_eq!(wait_ms(0), 5_000);
+        assert_eq!(wait_ms(1), 10_000);
+        assert_eq!(wait_ms(7), 640_000);
+        for many in [8, 40, 62, 63, 64, u32::MAX] {
+            assert_eq!(wait_ms(many), LONGEST_WAIT_MS, "{many}");
+        }
     }
 }

@@ -27,7 +27,7 @@ use crate::blob::Blobs;
 use crate::config::Config;
 use crate::identity::plc::PlcClient;
 use crate::keys::Keyring;
-use crate::mail::Mailer;
+use crate::mail::{Mailer, Transport};
 use crate::repo::Repos;
 use crate::sequencer::Sequencer;
 use crate::store::{self, Store};
@@ -101,7 +101,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
 fn router(pds: &Pds, limits: RateLimits) -> Router {
     xrpc::router(api::table(), api::rest(), limits.clone())
         .merge(api::operator::routes(limits))
-        .merge(web::routes(pds.dev))
+        .merge(web::routes())
         .layer(middleware::from_fn(mark_private))
         .with_state(Arc::clone(pds))
 }
@@ -192,6 +192,7 @@ async fn compose(config: Config, env: &Env, url: String) -> Result<Pds, StartErr
         env.shutdown.clone(),
     );
     let bare_host = host.split(':').next().unwrap_or_default().to_owned();
+    let mailer = mailer(&config, &bare_host)?;
     let Kept {
         sequencer,
         store,
@@ -219,10 +220,36 @@ async fn compose(config: Config, env: &Env, url: String) -> Result<Pds, StartErr
         lexicons,
         plc: PlcClient::new(config.plc_url.clone(), env.outbound.clone()),
         outbound: env.outbound.clone(),
-        mailer: Mailer::new(config.data_dir.join("outbox"), host.clone()),
+        mailer,
         host,
         config,
     }))
+}
+
+fn mailer(config: &Config, host: &str) -> Result<Mailer, ConfigError> {
+    let from = match &config.mail_from {
+        Some(from) => from.clone(),
+        None => format!("noreply@{host}").parse().map_err(|_syntax| {
+            ConfigError::invalid(
+                "pds.mail_from",
+                "",
+                "a mail address: none can be made of the host",
+            )
+        })?,
+    };
+    let transport = match &config.mail_server {
+        Some(server) => Transport::smtp(server.clone()),
+        None => {
+            let folder = config.data_dir.join("outbox");
+            let shown = folder.display();
+            tracing::info!(
+                folder = %shown,
+                "no mail server is configured (pds.smtp_url): mail goes into a folder, see /outbox"
+            );
+            Transport::Folder(folder)
+        }
+    };
+    Ok(Mailer::new(transport, from))
 }
 
 /// Everything that is kept on disk.

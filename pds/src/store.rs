@@ -11,6 +11,7 @@ pub mod audit;
 pub mod blob;
 pub mod event;
 pub mod invite;
+pub mod mail;
 pub mod node;
 pub mod preference;
 pub mod purge;
@@ -29,6 +30,7 @@ use rusqlite::types::Type;
 pub use account::AccountStore;
 pub use audit::AuditStore;
 pub use invite::InviteStore;
+pub use mail::MailStore;
 pub use preference::PreferenceStore;
 pub use session::SessionStore;
 
@@ -59,6 +61,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "moderation",
         sql: include_str!("store/schema/0005_moderation.sql"),
     },
+    Migration {
+        number: 6,
+        name: "mail",
+        sql: include_str!("store/schema/0006_mail.sql"),
+    },
 ];
 
 /// Hands committed frames to the event stream, in commit order.
@@ -77,6 +84,8 @@ pub struct Store {
     pub preferences: Arc<dyn PreferenceStore>,
     /// What operators did.
     pub audit: AuditStore,
+    /// Mail that is still to be sent.
+    pub mail: Arc<dyn MailStore>,
 }
 
 impl std::fmt::Debug for Store {
@@ -95,6 +104,7 @@ impl Store {
             invites: Arc::new(invite::SqliteInvites::new(database.clone())),
             preferences: Arc::new(preference::SqlitePreferences::new(database.clone())),
             audit: AuditStore::new(database.clone()),
+            mail: Arc::new(mail::SqliteMail::new(database.clone())),
         }
     }
 }
@@ -170,6 +180,7 @@ pub(crate) fn apply_unconditional(
     account_change::apply(db, change).map_err(|error| match error {
         ChangeError::Store(error) => error,
         ChangeError::Gone
+        | ChangeError::PasswordChanged
         | ChangeError::CodeInvalid
         | ChangeError::CodeExpired
         | ChangeError::HandleTaken

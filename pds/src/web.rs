@@ -1,5 +1,5 @@
-//! What is served beside XRPC: the front page, well-known files, health, and the test server's
-//! outbox. Must hold no rules of accounts.
+//! What is served beside XRPC: the front page, well-known files, health, and mail that did
+//! not leave. Must hold no rules of accounts.
 
 mod outbox;
 mod page;
@@ -19,19 +19,15 @@ use crate::app::{App, Pds};
 use crate::store::StoreError;
 
 /// The routes beside XRPC.
-pub(crate) fn routes(dev: bool) -> Router<Pds> {
-    let router = Router::new()
+pub(crate) fn routes() -> Router<Pds> {
+    Router::new()
         .route("/", get(front))
         .route("/robots.txt", get(robots))
         .route("/tls-check", get(tls_check))
         .route("/xrpc/_health", get(health))
         .route("/.well-known/atproto-did", get(atproto_did))
-        .route("/.well-known/did.json", get(did_document));
-    if dev {
-        router.route("/outbox", get(outbox::show))
-    } else {
-        router
-    }
+        .route("/.well-known/did.json", get(did_document))
+        .route("/outbox", get(outbox::show))
 }
 
 async fn front(State(pds): State<Pds>) -> Response {

@@ -82,6 +82,8 @@ pub enum EmailPurpose {
     DeleteAccount,
     /// Allows one signed PLC operation.
     PlcOperation,
+    /// The second factor of one sign-in.
+    SignIn,
 }
 
 impl EmailPurpose {
@@ -94,6 +96,7 @@ impl EmailPurpose {
             Self::ResetPassword => "reset_password",
             Self::DeleteAccount => "delete_account",
             Self::PlcOperation => "plc_operation",
+            Self::SignIn => "sign_in",
         }
     }
 }

@@ -11,6 +11,7 @@ use rochdale_resolver::ResolveError;
 
 use super::Account;
 use super::handle::{HandleError, SetBy};
+use super::lifecycle::newest_document;
 use crate::app::{App, Pds};
 use crate::identity::plc::{PlcClientError, PlcState};
 use crate::sequencer::EventDraft;
@@ -72,6 +73,7 @@ impl From<ChangeError> for HandleChangeError {
         match error {
             ChangeError::HandleTaken => Self::Taken,
             ChangeError::Gone
+            | ChangeError::PasswordChanged
             | ChangeError::CodeInvalid
             | ChangeError::CodeExpired
             | ChangeError::EmailTaken
@@ -95,6 +97,8 @@ pub async fn check_points_to(
     handle: &Handle,
     did: &Did,
 ) -> Result<(), ExternalHandleError> {
+    // The member may have set the name right a moment ago.
+    pds.resolver.purge_handle(handle);
     match pds.resolver.handle_to_did(handle).await {
         Ok(found) if found == *did => Ok(()),
         Ok(_) | Err(ResolveError::HandleNotFound { .. }) => {
@@ -161,7 +165,7 @@ async fn publish_handle(
     handle: &Handle,
 ) -> Result<Option<PlcState>, HandleChangeError> {
     if !did.is_plc() {
-        let document = pds.resolver.refresh(did).await?;
+        let document = newest_document(pds, did).await?;
         if document.handle() == Some(handle) {
             return Ok(None);
         }

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use rochdale_protocol::plc::DidDocument;
+use rochdale_protocol::syntax::Did;
 use rochdale_resolver::ResolveError;
 
 use super::{Account, AccountStatus};
@@ -82,13 +83,22 @@ pub fn check_document(
     Ok(())
 }
 
+/// The document as it is now: the member has just changed it, and comes back until it fits.
+///
+/// # Errors
+/// When it cannot be had.
+pub async fn newest_document(pds: &App, did: &Did) -> Result<Arc<DidDocument>, ResolveError> {
+    pds.resolver.purge(did);
+    pds.resolver.did_document(did).await
+}
+
 /// Wakes an account: `#account`, `#identity` and `#sync` with a commit of its present key.
 /// Waking an active account sends them again.
 ///
 /// # Errors
 /// When the DID document does not name this server and key.
 pub async fn activate(pds: Pds, account: Arc<Account>) -> Result<(), ActivateError> {
-    let document = pds.resolver.refresh(&account.did).await?;
+    let document = newest_document(&pds, &account.did).await?;
     check_document(&pds, &account, &document)?;
     let change = AccountChange::of(account.id).set(Set::Deactivated(None));
     let now_us = pds.clock.now_us();

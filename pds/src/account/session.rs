@@ -10,16 +10,20 @@ use std::time::Duration;
 use rochdale_protocol::syntax::{Did, Handle};
 
 use super::Account;
-use super::code::{app_password_digest, looks_like_app_password};
+use super::code::{EmailPurpose, app_password_digest, looks_like_app_password};
+use super::mailed::{self, MailCodeError};
 use crate::app::App;
 use crate::auth::password::{LOGIN_BYTES_MAX, PasswordError};
 use crate::auth::token::{REFRESH_GRACE_MS, REFRESH_MS, Scope, TokenError, new_jti};
 use crate::store::StoreError;
-use crate::store::account::AccountKey;
+use crate::store::account::{AccountChange, AccountKey, ChangeError, Redeem};
 use crate::store::session::{NewSession, RotateError, Rotation};
 
 /// A refused sign-in is answered after this time at the earliest, so that its length tells nothing.
 const REFUSAL_FLOOR: Duration = Duration::from_millis(350);
+
+/// The shortest time between two codes for one account, in milliseconds.
+const FACTOR_SPACING_MS: i64 = 60_000;
 
 /// The two tokens of a session.
 #[derive(Debug, Clone)]
@@ -39,6 +43,15 @@ pub enum SignInError {
     /// The account was taken down.
     #[error("Account has been taken down")]
     TakenDown,
+    /// The password is right, and the code that was mailed is asked for.
+    #[error("A sign in code has been sent to your email address")]
+    FactorRequired,
+    /// The code is not good, or the account changed meanwhile.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+    /// No code could be mailed.
+    #[error(transparent)]
+    Mail(#[from] MailCodeError),
     /// Passwords cannot be checked at the moment.
     #[error(transparent)]
     Password(#[from] PasswordError),
@@ -87,35 +100,38 @@ pub fn begin(
     (session, row)
 }
 
-/// Signs in with a handle, DID or mail address and a password or app password.
+/// What a person who signs in gives.
+#[derive(Debug)]
+pub struct SignIn {
+    /// Handle, DID or mail address.
+    pub identifier: String,
+    /// Main password or app password.
+    pub password: String,
+    /// The code that was mailed as a second factor.
+    pub code: Option<String>,
+    /// Whether a taken-down account gets the session for appeals.
+    pub allow_taken_down: bool,
+}
+
+/// Signs in. An app password takes no second factor: it is one of many, and revoked alone.
 ///
 /// # Errors
 /// [`SignInError::Invalid`] for everything a stranger may not learn.
-pub async fn sign_in(
-    pds: &App,
-    identifier: &str,
-    password: String,
-    allow_taken_down: bool,
-) -> Result<(Arc<Account>, Session), SignInError> {
+pub async fn sign_in(pds: &App, given: SignIn) -> Result<(Arc<Account>, Session), SignInError> {
     let floor = tokio::time::sleep(REFUSAL_FLOOR);
-    let outcome = try_sign_in(pds, identifier, password, allow_taken_down).await;
+    let outcome = try_sign_in(pds, given).await;
     if matches!(outcome, Err(SignInError::Invalid)) {
         floor.await;
     }
     outcome
 }
 
-async fn try_sign_in(
-    pds: &App,
-    identifier: &str,
-    password: String,
-    allow_taken_down: bool,
-) -> Result<(Arc<Account>, Session), SignInError> {
-    if password.len() > LOGIN_BYTES_MAX {
+async fn try_sign_in(pds: &App, given: SignIn) -> Result<(Arc<Account>, Session), SignInError> {
+    if given.password.len() > LOGIN_BYTES_MAX {
         return Err(SignInError::Invalid);
     }
-    let account = find(pds, identifier.trim()).await?;
-    let verified = verify(pds, account.as_deref(), password).await?;
+    let account = find(pds, given.identifier.trim()).await?;
+    let verified = verify(pds, account.as_deref(), given.password).await?;
     let (Some(account), Some(proof)) = (account, verified) else {
         return Err(SignInError::Invalid);
     };
@@ -123,19 +139,44 @@ async fn try_sign_in(
     let taken_down = account.is_taken_down();
     let (scope, app_password) = match proof {
         Proof::AppPassword { .. } if taken_down => return Err(SignInError::TakenDown),
-        Proof::MainPassword if taken_down && !allow_taken_down => {
+        Proof::MainPassword if taken_down && !given.allow_taken_down => {
             return Err(SignInError::TakenDown);
         }
         Proof::MainPassword if taken_down => (Scope::TakenDown, None),
         Proof::MainPassword => (Scope::Full, None),
         Proof::AppPassword { name, privileged } => (Scope::AppPassword { privileged }, Some(name)),
     };
+    // A new password ends all sessions: one that was opened with the old one must not come after it.
+    let mut change = AccountChange::of(account.id);
+    if app_password.is_none() {
+        change = change.if_password(account.password_hash.clone());
+    }
+    if account.email_factor && app_password.is_none() {
+        change = change.redeems(second_factor(pds, &account, given.code).await?);
+    }
     let (session, row) = begin(pds, &account.did, scope, app_password, now_ms);
     // The session of a taken-down account cannot be renewed, so it is not kept.
     if !taken_down {
-        pds.store.sessions.open(account.id, row).await?;
+        change = change.opens(row);
     }
+    pds.store.accounts.change(change).await?;
     Ok((account, session))
+}
+
+/// The code given, to be used up together with the beginning of the session. Without one a code is
+/// mailed, but no second one within a minute: somebody who has the password alone can neither flood
+/// the member nor take them the code they were just sent.
+async fn second_factor(
+    pds: &App,
+    account: &Account,
+    given: Option<String>,
+) -> Result<Redeem, SignInError> {
+    if let Some(code) = given.filter(|code| !code.trim().is_empty()) {
+        return Ok(mailed::redeem(pds, EmailPurpose::SignIn, &code));
+    }
+    let recently_ms = pds.now_ms() - FACTOR_SPACING_MS;
+    mailed::send_unless_after(pds, account, EmailPurpose::SignIn, recently_ms).await?;
+    Err(SignInError::FactorRequired)
 }
 
 async fn find(pds: &App, identifier: &str) -> Result<Option<Arc<Account>>, StoreError> {

@@ -185,18 +185,22 @@ struct Identity {
     did: Did,
     key: SigningKey,
     genesis: Option<Operation>,
+    /// The name that a promised key is kept under until now.
+    promised_under: Option<Did>,
 }
 
 /// A genesis operation of this server: its rotation key signs, and stands last.
 fn new_identity(pds: &App, handle: &Handle, recovery: Option<String>) -> Identity {
     let key = Keyring::generate();
     let rotation = pds.keys.rotation();
-    let mut rotation_keys: Vec<String> = recovery
-        .into_iter()
-        .chain(pds.config.recovery_key.clone())
-        .chain([rotation.public().to_did_key()])
-        .collect();
-    rotation_keys.dedup();
+    let ours = pds.config.recovery_key.clone();
+    let ours = ours.into_iter().chain([rotation.public().to_did_key()]);
+    let mut rotation_keys: Vec<String> = Vec::from_iter(recovery);
+    for key in ours {
+        if !rotation_keys.contains(&key) {
+            rotation_keys.push(key);
+        }
+    }
     let unsigned = UnsignedOperation {
         rotation_keys,
         verification_methods: BTreeMap::from([("atproto".to_owned(), key.public().to_did_key())]),
@@ -209,6 +213,7 @@ fn new_identity(pds: &App, handle: &Handle, recovery: Option<String>) -> Identit
         did: genesis.founded_did(),
         key,
         genesis: Some(genesis),
+        promised_under: None,
     }
 }
 
@@ -223,16 +228,37 @@ pub fn pds_service(pds: &App) -> Service {
 
 /// The key that was promised to an identity that moves here, or a new one.
 async fn brought_identity(pds: &App, did: &Did) -> Result<Identity, SignUpError> {
-    let reserved = pds.store.accounts.reserved_key(did.to_string()).await?;
-    let key = match reserved {
-        Some(reserved) => pds.keys.unseal(did, &reserved.sealed)?,
-        None => Keyring::generate(),
+    let (key, promised_under) = match promised_key(pds, did).await? {
+        Some((key, name)) => (key, Some(name)),
+        None => (Keyring::generate(), None),
     };
     Ok(Identity {
         did: did.clone(),
         key,
         genesis: None,
+        promised_under,
     })
+}
+
+/// The key promised to this DID, or the one in its document when that was promised to whoever would
+/// put it there; with the name it is kept under.
+async fn promised_key(pds: &App, did: &Did) -> Result<Option<(SigningKey, Did)>, SignUpError> {
+    let accounts = &pds.store.accounts;
+    if let Some(reserved) = accounts.reserved_key(did.to_string()).await? {
+        return Ok(Some((pds.keys.unseal(did, &reserved.sealed)?, did.clone())));
+    }
+    let document = pds.resolver.did_document(did).await.ok();
+    let named = document
+        .as_ref()
+        .and_then(|document| document.signing_key());
+    let name = named.and_then(|key| key.to_did_key().parse::<Did>().ok());
+    let Some(name) = name else {
+        return Ok(None);
+    };
+    match accounts.reserved_key(name.to_string()).await? {
+        Some(reserved) => Ok(Some((pds.keys.unseal(&name, &reserved.sealed)?, name))),
+        None => Ok(None),
+    }
 }
 
 struct Prepared {
@@ -250,7 +276,12 @@ fn prepare(
 ) -> Result<Prepared, SignUpError> {
     let now_ms = pds.now_ms();
     let moves_here = wish.brings.is_some();
-    let Identity { did, key, genesis } = identity;
+    let Identity {
+        did,
+        key,
+        genesis,
+        promised_under,
+    } = identity;
     let signing_key: SealedKey = pds.keys.seal(&did, &key)?;
     let rev = Tid::next(None, pds.clock.now_us(), repo::CLOCK_ID);
     let repo = repo::genesis(&did, &key, rev);
@@ -266,6 +297,8 @@ fn prepare(
         handle: Some(wish.handle.clone()),
         email: Some(email),
         email_confirmed_at_ms: None,
+        email_pending: None,
+        email_factor: false,
         password_hash,
         signing_key,
         created_at_ms: now_ms,
@@ -285,6 +318,7 @@ fn prepare(
         account,
         repo,
         invite,
+        promised_under: promised_under.map(|name| name.to_string()),
         session: row,
         events,
     };

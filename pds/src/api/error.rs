@@ -12,6 +12,7 @@ use rochdale_resolver::{LexiconError, ResolveError};
 use rochdale_service::xrpc::XrpcError;
 
 use crate::account::email::EmailError;
+use crate::account::email_change::EmailChangeError;
 use crate::account::handle::HandleError;
 use crate::account::handle_change::{ExternalHandleError, HandleChangeError};
 use crate::account::key_change::KeyChangeError;
@@ -25,9 +26,10 @@ use crate::auth::password::PasswordError;
 use crate::auth::token::TokenError;
 use crate::identity::plc::PlcClientError;
 use crate::keys::KeyError;
-use crate::mail::MailError;
+use crate::mail::MessageError;
 use crate::store::StoreError;
 use crate::store::account::{ChangeError, CreateError};
+use crate::store::invite::AddOwnError;
 use crate::store::session::AppPasswordError;
 
 /// A refusal with status 400.
@@ -98,8 +100,8 @@ impl From<KeyError> for XrpcError {
     }
 }
 
-impl From<MailError> for XrpcError {
-    fn from(error: MailError) -> Self {
+impl From<MessageError> for XrpcError {
+    fn from(error: MessageError) -> Self {
         XrpcError::internal(error)
     }
 }
@@ -161,6 +163,13 @@ impl From<SignInError> for XrpcError {
             SignInError::TakenDown => {
                 status(StatusCode::UNAUTHORIZED, names::ACCOUNT_TAKEDOWN, error)
             }
+            SignInError::FactorRequired => status(
+                StatusCode::UNAUTHORIZED,
+                names::AUTH_FACTOR_TOKEN_REQUIRED,
+                error,
+            ),
+            SignInError::Change(error) => error.into(),
+            SignInError::Mail(error) => error.into(),
             SignInError::Password(error) => error.into(),
             SignInError::Store(error) => error.into(),
         }
@@ -219,6 +228,21 @@ impl From<EmailError> for XrpcError {
     }
 }
 
+impl From<EmailChangeError> for XrpcError {
+    fn from(error: EmailChangeError) -> Self {
+        match error {
+            EmailChangeError::Address(error) => error.into(),
+            EmailChangeError::TokenRequired => bad(names::TOKEN_REQUIRED, error),
+            EmailChangeError::OtherAddress => bad(names::INVALID_EMAIL, error),
+            EmailChangeError::Taken | EmailChangeError::NotConfirmed | EmailChangeError::NoMail => {
+                invalid(error)
+            }
+            EmailChangeError::Message(error) => error.into(),
+            EmailChangeError::Change(error) => error.into(),
+        }
+    }
+}
+
 impl From<PlcClientError> for XrpcError {
     fn from(error: PlcClientError) -> Self {
         match error {
@@ -244,6 +268,15 @@ impl From<CreateError> for XrpcError {
     }
 }
 
+impl From<AddOwnError> for XrpcError {
+    fn from(error: AddOwnError) -> Self {
+        match error {
+            AddOwnError::Raced => bad(names::DUPLICATE_CREATE, error),
+            AddOwnError::Store(error) => error.into(),
+        }
+    }
+}
+
 impl From<SignUpError> for XrpcError {
     fn from(error: SignUpError) -> Self {
         match error {
@@ -265,6 +298,11 @@ impl From<ChangeError> for XrpcError {
     fn from(error: ChangeError) -> Self {
         match error {
             ChangeError::Gone => bad(names::ACCOUNT_NOT_FOUND, error),
+            ChangeError::PasswordChanged => status(
+                StatusCode::UNAUTHORIZED,
+                names::AUTHENTICATION_REQUIRED,
+                error,
+            ),
             ChangeError::CodeInvalid => bad(names::INVALID_TOKEN, error),
             ChangeError::CodeExpired => bad(names::EXPIRED_TOKEN, error),
             ChangeError::HandleTaken | ChangeError::EmailTaken => invalid(error),
@@ -314,7 +352,7 @@ impl From<MailCodeError> for XrpcError {
     fn from(error: MailCodeError) -> Self {
         match error {
             MailCodeError::NoAddress => invalid(error),
-            MailCodeError::Mail(error) => error.into(),
+            MailCodeError::Message(error) => error.into(),
             MailCodeError::Store(error) => error.into(),
         }
     }

@@ -124,6 +124,8 @@ impl Rig {
             handle: None,
             email: None,
             email_confirmed_at_ms: None,
+            email_pending: None,
+            email_factor: false,
             password_hash: String::new(),
             signing_key: sealed,
             created_at_ms: 0,

@@ -1,5 +1,6 @@
 //! Accounts on disk.
 
+mod change;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -18,6 +19,10 @@ use crate::account::{Account, AccountId};
 use crate::keys::SealedKey;
 use crate::repo::InitialRepo;
 use crate::sequencer::EventDraft;
+pub use change::{AccountChange, ChangeError, Deactivation, NewCode, Redeem, Set, Takedown};
+
+/// Promised keys that are kept at most: anybody may ask for one.
+const RESERVED_KEYS_MAX: i64 = 50_000;
 
 /// How an account is looked up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +46,8 @@ pub struct NewAccount {
     pub repo: InitialRepo,
     /// Invite code that is used up by one, when one is required.
     pub invite: Option<String>,
+    /// The name that its signing key was promised under; the promise is kept now.
+    pub promised_under: Option<String>,
     /// The session that is answered to the new member.
     pub session: NewSession,
     /// Events in the order they are sent; their account is filled in.
@@ -70,145 +77,6 @@ pub enum CreateError {
 }
 
 impl From<rusqlite::Error> for CreateError {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Store(error.into())
-    }
-}
-
-/// A change of one account, applied entirely or not at all.
-#[derive(Debug)]
-pub struct AccountChange {
-    /// Which account.
-    pub account: AccountId,
-    /// A mailed code that must be live; it is used up.
-    pub redeem: Option<Redeem>,
-    /// What becomes different.
-    pub set: Vec<Set>,
-    /// Whether every refresh token dies.
-    pub revoke_sessions: bool,
-    /// Whether every mailed code dies.
-    pub clear_codes: bool,
-    /// Events in the order they are sent.
-    pub events: Vec<EventDraft>,
-}
-
-impl AccountChange {
-    /// A change of `account` that changes nothing yet.
-    #[must_use]
-    pub fn of(account: AccountId) -> Self {
-        Self {
-            account,
-            redeem: None,
-            set: Vec::new(),
-            revoke_sessions: false,
-            clear_codes: false,
-            events: Vec::new(),
-        }
-    }
-
-    /// The same change that also sets `what`.
-    #[must_use]
-    pub fn set(mut self, what: Set) -> Self {
-        self.set.push(what);
-        self
-    }
-
-    /// The same change that also sends `events`.
-    #[must_use]
-    pub fn sends(mut self, events: Vec<EventDraft>) -> Self {
-        self.events.extend(events);
-        self
-    }
-
-    /// The same change that also ends every session.
-    #[must_use]
-    pub fn revokes_sessions(mut self) -> Self {
-        self.revoke_sessions = true;
-        self
-    }
-
-    /// The same change, for which a mailed code must be given.
-    #[must_use]
-    pub fn redeems(mut self, code: Redeem) -> Self {
-        self.redeem = Some(code);
-        self
-    }
-}
-
-/// One new value.
-#[derive(Debug, Clone)]
-pub enum Set {
-    /// The handle; `None` leaves the account without one.
-    Handle(Option<Handle>),
-    /// The mail address, unconfirmed.
-    Email(String),
-    /// When the present address was confirmed, Unix ms.
-    EmailConfirmed(i64),
-    /// The main password, hashed.
-    PasswordHash(String),
-    /// Deactivation, or `None` for activation.
-    Deactivated(Option<Deactivation>),
-    /// A takedown, or `None` to lift it.
-    Takedown(Option<Takedown>),
-    /// The repository signing key, sealed.
-    SigningKey(SealedKey),
-    /// Whether the owner may no longer hand out invites.
-    InvitesDisabled(bool),
-}
-
-/// A deactivation by the owner.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Deactivation {
-    /// When, Unix ms.
-    pub at_ms: i64,
-    /// When the account may be deleted, Unix ms.
-    pub delete_after_ms: Option<i64>,
-}
-
-/// A takedown by a moderator.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Takedown {
-    /// The moderator's reference.
-    pub reference: String,
-    /// When it ends by itself, Unix ms; `None` for never.
-    pub until_ms: Option<i64>,
-}
-
-/// A mailed code that someone presents.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Redeem {
-    /// What it was mailed for.
-    pub purpose: EmailPurpose,
-    /// Its digest.
-    pub digest: [u8; 32],
-    /// Codes made before this moment have expired, Unix ms.
-    pub not_before_ms: i64,
-}
-
-/// Why a change was not applied. Nothing changed.
-#[derive(Debug, thiserror::Error)]
-pub enum ChangeError {
-    /// There is no such account any more.
-    #[error("the account does not exist")]
-    Gone,
-    /// Not the code that was mailed last for this purpose.
-    #[error("Token is invalid")]
-    CodeInvalid,
-    /// The code is older than 15 minutes.
-    #[error("Token has expired")]
-    CodeExpired,
-    /// Another account has the handle.
-    #[error("Handle already taken")]
-    HandleTaken,
-    /// Another account has the address.
-    #[error("Email already taken")]
-    EmailTaken,
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-impl From<rusqlite::Error> for ChangeError {
     fn from(error: rusqlite::Error) -> Self {
         Self::Store(error.into())
     }
@@ -249,14 +117,15 @@ pub trait AccountStore: Send + Sync {
         event: EventDraft,
     ) -> BoxFuture<'_, Result<u64, ChangeError>>;
 
-    /// Keeps a code that is being mailed; it replaces the one before it for the same purpose.
+    /// Keeps a code and queues its mail, both instead of the ones before for the same purpose.
+    /// Nothing happens, and the answer is `false`, when one that was made after `unless_after_ms` is
+    /// still live.
     fn put_code(
         &self,
         account: AccountId,
-        purpose: EmailPurpose,
-        digest: [u8; 32],
-        now_ms: i64,
-    ) -> BoxFuture<'_, Result<(), StoreError>>;
+        code: NewCode,
+        unless_after_ms: i64,
+    ) -> BoxFuture<'_, Result<bool, StoreError>>;
 
     /// Whose live or expired code this is.
     fn code_owner(
@@ -273,7 +142,7 @@ pub trait AccountStore: Send + Sync {
         now_ms: i64,
     ) -> BoxFuture<'_, Result<ReservedKey, StoreError>>;
 
-    /// Forgets keys that were promised before `before_ms`.
+    /// Forgets keys that were promised before `before_ms`, and the oldest above a limit.
     fn forget_reserved_keys(&self, before_ms: i64) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// The signing key promised to `did`.
@@ -392,13 +261,12 @@ impl AccountStore for SqliteAccounts {
     fn put_code(
         &self,
         account: AccountId,
-        purpose: EmailPurpose,
-        digest: [u8; 32],
-        now_ms: i64,
-    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        code: NewCode,
+        unless_after_ms: i64,
+    ) -> BoxFuture<'_, Result<bool, StoreError>> {
         self.write(move |db| {
-            account_change::put_code(db, account, purpose, digest, now_ms)?;
-            Ok(((), Vec::new()))
+            let put = account_change::put_code_unless(db, account, &code, unless_after_ms)?;
+            Ok((put, Vec::new()))
         })
     }
 
@@ -426,8 +294,11 @@ impl AccountStore for SqliteAccounts {
 
     fn forget_reserved_keys(&self, before_ms: i64) -> BoxFuture<'_, Result<(), StoreError>> {
         self.write(move |db| {
-            db.prepare_cached("DELETE FROM reserved_key WHERE created_at_ms < ?1")?
-                .execute([before_ms])?;
+            db.prepare_cached(
+                "DELETE FROM reserved_key WHERE created_at_ms < ?1 OR did IN
+                     (SELECT did FROM reserved_key ORDER BY created_at_ms DESC LIMIT -1 OFFSET ?2)",
+            )?
+            .execute([before_ms, RESERVED_KEYS_MAX])?;
             Ok(((), Vec::new()))
         })
     }
@@ -448,7 +319,9 @@ fn create(db: &Connection, new: NewAccount) -> Result<(AccountId, Vec<Frame>), C
     }
     super::repo::insert_initial(db, id, &new.repo)?;
     session::insert(db, id, &new.session)?;
-    account_change::clear_reserved_key(db, new.account.did.as_str())?;
+    if let Some(name) = &new.promised_under {
+        account_change::clear_reserved_key(db, name)?;
+    }
     let mut events = new.events;
     for event in &mut events {
         event.account = id;

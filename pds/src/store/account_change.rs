@@ -1,9 +1,10 @@
 //! How a change of an account is written: preconditions first, then the new values.
 
 use rusqlite::{Connection, OptionalExtension, params};
+use subtle::ConstantTimeEq;
 
-use super::StoreError;
-use super::account::{AccountChange, ChangeError, Redeem, ReservedKey, Set};
+use super::account::{AccountChange, ChangeError, NewCode, Redeem, ReservedKey, Set};
+use super::{StoreError, mail, session};
 use crate::account::AccountId;
 use crate::account::code::EmailPurpose;
 use crate::keys::SealedKey;
@@ -16,6 +17,14 @@ pub(crate) fn apply(db: &Connection, change: &AccountChange) -> Result<(), Chang
         .exists([id.0])?;
     if !exists {
         return Err(ChangeError::Gone);
+    }
+    if let Some(hash) = &change.if_password {
+        let same = db
+            .prepare_cached("SELECT 1 FROM account WHERE id = ?1 AND password_hash = ?2")?
+            .exists(params![id.0, hash])?;
+        if !same {
+            return Err(ChangeError::PasswordChanged);
+        }
     }
     if let Some(code) = &change.redeem {
         redeem(db, id, code)?;
@@ -31,6 +40,15 @@ pub(crate) fn apply(db: &Connection, change: &AccountChange) -> Result<(), Chang
         db.prepare_cached("DELETE FROM session WHERE account = ?1")?
             .execute([id.0])?;
     }
+    if let Some(code) = &change.code {
+        put_code(db, id, code)?;
+    }
+    if let Some(mail) = &change.mail {
+        mail::insert(db, mail)?;
+    }
+    if let Some(session) = &change.session {
+        session::insert(db, id, session)?;
+    }
     Ok(())
 }
 
@@ -44,12 +62,23 @@ fn write(db: &Connection, id: AccountId, set: &Set) -> Result<(), ChangeError> {
             &[&id.0, &handle.as_ref().map(|handle| handle.as_str())],
         ),
         Set::Email(email) => run(
-            "UPDATE account SET email = ?2, email_confirmed_at_ms = NULL WHERE id = ?1",
+            "UPDATE account SET email = ?2, email_confirmed_at_ms = NULL, email_pending = NULL,
+                 email_factor = 0
+             WHERE id = ?1",
             &[&id.0, email],
         ),
-        Set::EmailConfirmed(at_ms) => run(
-            "UPDATE account SET email_confirmed_at_ms = ?2 WHERE id = ?1",
-            &[&id.0, at_ms],
+        Set::EmailPending(email) => run(
+            "UPDATE account SET email_pending = ?2 WHERE id = ?1",
+            &[&id.0, email],
+        ),
+        Set::EmailProven(email, at_ms) => run(
+            "UPDATE account SET email = ?2, email_confirmed_at_ms = ?3, email_pending = NULL
+             WHERE id = ?1",
+            &[&id.0, email, at_ms],
+        ),
+        Set::EmailFactor(on) => run(
+            "UPDATE account SET email_factor = ?2 WHERE id = ?1",
+            &[&id.0, on],
         ),
         Set::PasswordHash(hash) => run(
             "UPDATE account SET password_hash = ?2 WHERE id = ?1",
@@ -103,7 +132,7 @@ pub(super) fn redeem(db: &Connection, id: AccountId, code: &Redeem) -> Result<()
     let Some((digest, created_at_ms)) = found else {
         return Err(ChangeError::CodeInvalid);
     };
-    if digest != code.digest {
+    if !bool::from(digest.as_slice().ct_eq(&code.digest)) {
         return Err(ChangeError::CodeInvalid);
     }
     if created_at_ms < code.not_before_ms {
@@ -121,6 +150,7 @@ pub(super) fn erase(db: &Connection, id: AccountId) -> Result<(), ChangeError> {
         "DELETE FROM app_password WHERE account = ?1",
         "DELETE FROM email_token WHERE account = ?1",
         "DELETE FROM preference WHERE account = ?1",
+        "DELETE FROM mail WHERE account = ?1",
     ] {
         db.prepare_cached(sql)?.execute([id.0])?;
     }
@@ -133,19 +163,37 @@ pub(super) fn erase(db: &Connection, id: AccountId) -> Result<(), ChangeError> {
     }
 }
 
-pub(super) fn put_code(
+/// Keeps a code and queues its mail, unless one that was made after `unless_after_ms` is live.
+pub(super) fn put_code_unless(
     db: &Connection,
     id: AccountId,
-    purpose: EmailPurpose,
-    digest: [u8; 32],
-    now_ms: i64,
-) -> Result<(), StoreError> {
+    code: &NewCode,
+    unless_after_ms: i64,
+) -> Result<bool, StoreError> {
+    let recent = db
+        .prepare_cached(
+            "SELECT 1 FROM email_token WHERE account = ?1 AND purpose = ?2 AND created_at_ms > ?3",
+        )?
+        .exists(params![id.0, code.purpose.name(), unless_after_ms])?;
+    if !recent {
+        put_code(db, id, code)?;
+    }
+    Ok(!recent)
+}
+
+fn put_code(db: &Connection, id: AccountId, code: &NewCode) -> Result<(), StoreError> {
     db.prepare_cached(
         "INSERT INTO email_token (account, purpose, digest, created_at_ms) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (account, purpose)
          DO UPDATE SET digest = excluded.digest, created_at_ms = excluded.created_at_ms",
     )?
-    .execute(params![id.0, purpose.name(), digest.as_slice(), now_ms])?;
+    .execute(params![
+        id.0,
+        code.purpose.name(),
+        code.digest.as_slice(),
+        code.made_at_ms
+    ])?;
+    mail::insert(db, &code.mail)?;
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use crate::keys::SealedKey;
 
 const COLUMNS: &str = "id, did, handle, email, email_confirmed_at_ms, password_hash, signing_key, \
     created_at_ms, deactivated_at_ms, delete_after_ms, takedown_ref, invite_code, invites_disabled, \
-    suspended_until_ms";
+    suspended_until_ms, email_pending, email_factor";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Account> {
     Ok(Account {
@@ -26,6 +26,8 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Account> {
         invite_code: row.get(11)?,
         invites_disabled: row.get(12)?,
         suspended_until_ms: row.get(13)?,
+        email_pending: row.get(14)?,
+        email_factor: row.get(15)?,
     })
 }
 

@@ -35,10 +35,35 @@ pub enum InviteOrder {
     Usage,
 }
 
+/// Why an account's codes were not added. Nothing changed.
+#[derive(Debug, thiserror::Error)]
+pub enum AddOwnError {
+    /// Another request has just made some.
+    #[error("invite codes of this account were made by another request just now: ask again")]
+    Raced,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<rusqlite::Error> for AddOwnError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
 /// Invite codes on disk.
 pub trait InviteStore: Send + Sync {
     /// Adds codes, all or none.
     fn add(&self, codes: Vec<InviteCode>) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Adds codes of one account, if it has `expected` codes at present.
+    fn add_own(
+        &self,
+        did: String,
+        expected: usize,
+        codes: Vec<InviteCode>,
+    ) -> BoxFuture<'_, Result<(), AddOwnError>>;
 
     /// Whether the code exists, is enabled, has a use left, and its owner is not taken down.
     fn is_available(&self, code: String) -> BoxFuture<'_, Result<bool, StoreError>>;
@@ -100,24 +125,25 @@ impl SqliteInvites {
 
 impl InviteStore for SqliteInvites {
     fn add(&self, codes: Vec<InviteCode>) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.write(move |db| {
-            let mut insert = db.prepare_cached(
-                "INSERT INTO invite_code
-                     (code, for_account, created_by, uses_allowed, disabled, created_at_ms)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            )?;
-            for code in &codes {
-                insert.execute(params![
-                    code.code,
-                    code.for_account,
-                    code.created_by,
-                    code.uses_allowed,
-                    code.disabled,
-                    code.created_at_ms
-                ])?;
+        self.write(move |db| insert(db, &codes))
+    }
+
+    fn add_own(
+        &self,
+        did: String,
+        expected: usize,
+        codes: Vec<InviteCode>,
+    ) -> BoxFuture<'_, Result<(), AddOwnError>> {
+        let value = move |tx: &Transaction| -> Result<(), AddOwnError> {
+            let present: i64 = tx
+                .prepare_cached("SELECT count(*) FROM invite_code WHERE for_account = ?1")?
+                .query_row([did], |row| row.get(0))?;
+            if usize::try_from(present) != Ok(expected) {
+                return Err(AddOwnError::Raced);
             }
-            Ok(())
-        })
+            Ok(insert(tx, &codes)?)
+        };
+        async move { self.database.write(value).await.map_err(write_error) }.boxed()
     }
 
     fn is_available(&self, code: String) -> BoxFuture<'_, Result<bool, StoreError>> {
@@ -186,6 +212,25 @@ impl InviteStore for SqliteInvites {
             Ok(())
         })
     }
+}
+
+fn insert(db: &Connection, codes: &[InviteCode]) -> rusqlite::Result<()> {
+    let mut insert = db.prepare_cached(
+        "INSERT INTO invite_code
+             (code, for_account, created_by, uses_allowed, disabled, created_at_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?;
+    for code in codes {
+        insert.execute(params![
+            code.code,
+            code.for_account,
+            code.created_by,
+            code.uses_allowed,
+            code.disabled,
+            code.created_at_ms
+        ])?;
+    }
+    Ok(())
 }
 
 const SELECT: &str = "SELECT code, uses_allowed, disabled, for_account, created_by, created_at_ms \

@@ -103,9 +103,6 @@ impl From<rusqlite::Error> for AppPasswordError {
 
 /// Refresh tokens and app passwords on disk.
 pub trait SessionStore: Send + Sync {
-    /// Adds a session.
-    fn open(&self, account: AccountId, new: NewSession) -> BoxFuture<'_, Result<(), StoreError>>;
-
     /// Uses a refresh token. Uses of one token within its grace all answer the same next token.
     /// The account's expired tokens are removed on the way.
     fn rotate(&self, rotation: Rotation) -> BoxFuture<'_, Result<Rotated, RotateError>>;
@@ -182,10 +179,6 @@ impl SqliteSessions {
 }
 
 impl SessionStore for SqliteSessions {
-    fn open(&self, account: AccountId, new: NewSession) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.write(move |db| Ok(insert(db, account, &new)?))
-    }
-
     fn rotate(&self, rotation: Rotation) -> BoxFuture<'_, Result<Rotated, RotateError>> {
         self.write(move |db| rotate(db, &rotation))
     }

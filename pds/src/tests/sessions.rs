@@ -310,7 +310,7 @@ async fn the_pages_and_files_beside_xrpc_are_there() {
     for (path, part) in [
         ("/", "Personal data server"),
         ("/robots.txt", "Allow: /"),
-        ("/outbox", "Nothing was sent yet"),
+        ("/outbox", "Nothing is waiting here"),
         ("/tls-check?domain=ada.test", "a name of this server"),
     ] {
         let (status, body) = server.get(path, &[]).await;

@@ -18,7 +18,7 @@ use crate::api::error::{bad, invalid};
 use crate::api::server::invite::InviteView;
 use crate::app::{App, Pds};
 use crate::auth::{Admin, Moderator};
-use crate::mail::Message;
+use crate::mail::{self, NewMail};
 use crate::store::account::{AccountChange, Set};
 
 pub(super) const INFO: &str = "com.atproto.admin.getAccountInfo";
@@ -330,11 +330,16 @@ pub(super) async fn send_email(
         .unwrap_or_else(|| format!("Message from {}", pds.host));
     pds.note(moderator.name(), SEND_EMAIL, &account.did, &subject)
         .await?;
-    let message = Message {
+    let text = input.content;
+    let note = NewMail::note(
+        Some(account.id),
         to,
-        subject,
-        body: input.content,
-    };
-    pds.mailer.send(message, pds.now_ms()).await?;
+        &subject,
+        text,
+        &pds.host,
+        pds.now_ms(),
+    )?;
+    pds.store.mail.add(note).await?;
+    mail::queued(&pds).await;
     Ok(Output(Sent { sent: true }))
 }

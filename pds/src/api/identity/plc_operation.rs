@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use axum::extract::State;
 use http::StatusCode;
-use rochdale_protocol::plc::{Operation, Service};
+use rochdale_protocol::plc::{Limits, Operation, Service, check_limits};
 use rochdale_service::xrpc::{Charges, Input, NoInput, Output, XrpcError};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -18,6 +18,7 @@ use crate::api::server::mail_budget;
 use crate::app::{App, Pds};
 use crate::auth::{FullOrTakenDown, Member};
 use crate::identity::operation::{Credentials, OperationFault, Wanted, at_name, with_wanted};
+use crate::identity::plc::PlcClientError;
 use crate::keys::KeyError;
 use crate::sequencer::EventDraft;
 use crate::store::account::AccountChange;
@@ -52,6 +53,31 @@ fn credentials(pds: &App, account: &Account) -> Result<Credentials, KeyError> {
     })
 }
 
+/// The keys of this server, behind those that the member has put into a DID that lives here already,
+/// in the member's order. Of a DID that is to move here the old keys are somebody else's business.
+async fn recommended_keys(
+    pds: &App,
+    account: &Account,
+    ours: Vec<String>,
+) -> Result<Vec<String>, PlcClientError> {
+    if !account.did.is_plc() {
+        return Ok(ours);
+    }
+    let state = match pds.plc.state(&account.did).await {
+        Ok(state) => state,
+        Err(PlcClientError::NotFound(_) | PlcClientError::Tombstoned(_)) => return Ok(ours),
+        Err(error) => return Err(error),
+    };
+    let service = state.data.services.get("atproto_pds");
+    if service.is_none_or(|service| service.endpoint != pds.url) {
+        return Ok(ours);
+    }
+    let mut keys = state.data.rotation_keys;
+    let missing = ours.into_iter().filter(|key| !keys.contains(key));
+    keys.extend(missing.collect::<Vec<_>>());
+    Ok(keys)
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Recommended {
@@ -67,7 +93,7 @@ pub(super) async fn recommended(
 ) -> Result<Output<Recommended>, XrpcError> {
     let own = credentials(&pds, &caller.account)?;
     Ok(Output(Recommended {
-        rotation_keys: own.rotation_keys,
+        rotation_keys: recommended_keys(&pds, &caller.account, own.rotation_keys).await?,
         also_known_as: own.also_known_as,
         verification_methods: BTreeMap::from([("atproto", own.signing_key)]),
         services: BTreeMap::from([("atproto_pds", own.service)]),
@@ -113,13 +139,14 @@ pub(super) async fn sign(
             "only a did:plc has operations: edit the document of your did:web yourself",
         ));
     }
-    // The state first: a directory that does not answer must not cost the member their code.
+    // The code comes last: neither a directory that does not answer nor a mistake costs it.
     let next = pds.plc.state(caller.did()).await?.next();
-    let redeem = mailed::redeem(&pds, EmailPurpose::PlcOperation, &token);
-    pds.store
-        .accounts
-        .change(AccountChange::of(caller.id()).redeems(redeem))
-        .await?;
+    let own = pds.keys.rotation().public().to_did_key();
+    if !next.rotation_keys.contains(&own) {
+        return Err(invalid(
+            "this server's key is not among the rotation keys of the DID: sign with one of your own",
+        ));
+    }
     let wanted = Wanted {
         rotation_keys: input.rotation_keys,
         also_known_as: input.also_known_as,
@@ -127,6 +154,12 @@ pub(super) async fn sign(
         services: input.services,
     };
     let signed = Operation::Plc(with_wanted(next, wanted).sign(pds.keys.rotation()));
+    check_limits(&signed, &Limits::strict_submit()).map_err(invalid)?;
+    let redeem = mailed::redeem(&pds, EmailPurpose::PlcOperation, &token);
+    pds.store
+        .accounts
+        .change(AccountChange::of(caller.id()).redeems(redeem))
+        .await?;
     let operation = RawValue::from_string(signed.to_json()).map_err(XrpcError::internal)?;
     Ok(Output(Signed { operation }))
 }

@@ -8,7 +8,9 @@ use rochdale_protocol::syntax::{Did, Handle};
 use rochdale_protocol::xrpc::names;
 use rochdale_service::xrpc::{Input, Output, XrpcError};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
+use super::session_view::did_doc;
 use crate::account::sign_up::{SignUp, sign_up};
 use crate::api::error::{bad, invalid};
 use crate::app::Pds;
@@ -35,6 +37,8 @@ pub(super) struct Created {
     refresh_jwt: String,
     handle: String,
     did: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    did_doc: Option<Box<RawValue>>,
 }
 
 /// The identity that a service token in the request proves, if there is one.
@@ -88,10 +92,12 @@ pub(super) async fn handle(
         brings: input.did,
     };
     let done = pds.owned("sign-up", sign_up(pds.clone(), wish)).await??;
+    let did_doc = did_doc(&pds, &done.account.did).await;
     Ok(Output(Created {
         access_jwt: done.session.access,
         refresh_jwt: done.session.refresh,
         handle: done.account.handle_text().to_owned(),
         did: done.account.did.to_string(),
+        did_doc,
     }))
 }

@@ -5,7 +5,7 @@ use rochdale_service::xrpc::{Budget, Charges, ClientIp, Input, Output, XrpcError
 use serde::Deserialize;
 
 use super::session_view::SessionView;
-use crate::account::session::sign_in;
+use crate::account::session::{SignIn, sign_in};
 use crate::app::Pds;
 
 pub(super) const NSID: &str = "com.atproto.server.createSession";
@@ -26,6 +26,7 @@ const DAY: Budget = Budget {
 pub(super) struct CreateSession {
     identifier: String,
     password: String,
+    auth_factor_token: Option<String>,
     #[serde(default)]
     allow_takendown: bool,
 }
@@ -39,12 +40,12 @@ pub(super) async fn handle(
     let key = (input.identifier.to_ascii_lowercase(), client.key());
     charges.take(&SHORT, &key, 1)?;
     charges.take(&DAY, &key, 1)?;
-    let (account, session) = sign_in(
-        &pds,
-        &input.identifier,
-        input.password,
-        input.allow_takendown,
-    )
-    .await?;
+    let given = SignIn {
+        identifier: input.identifier,
+        password: input.password,
+        code: input.auth_factor_token,
+        allow_taken_down: input.allow_takendown,
+    };
+    let (account, session) = sign_in(&pds, given).await?;
     Ok(Output(SessionView::of(&pds, &account, Some(session)).await))
 }

@@ -16,6 +16,8 @@ pub(super) struct Description {
     invite_code_required: bool,
     phone_verification_required: bool,
     blob_upload_limit: u64,
+    /// Not of the lexicon: whether codes reach members by mail, or only through the operator.
+    delivers_mail: bool,
     links: Links,
     contact: Contact,
 }
@@ -43,6 +45,7 @@ pub(super) async fn handle(State(pds): State<Pds>) -> Output<Description> {
         invite_code_required: pds.config.invites_required,
         phone_verification_required: false,
         blob_upload_limit: pds.config.blobs.limit_bytes,
+        delivers_mail: pds.mailer.delivers(),
         links: Links {
             privacy_policy: about.privacy_policy_url,
             terms_of_service: about.terms_of_service_url,

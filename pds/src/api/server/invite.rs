@@ -2,11 +2,12 @@
 
 use axum::extract::State;
 use rochdale_protocol::syntax::Datetime;
+use rochdale_protocol::xrpc::names;
 use rochdale_service::xrpc::{Input, Output, Query, XrpcError};
 use serde::{Deserialize, Serialize};
 
-use crate::account::code::invite_code;
-use crate::api::error::invalid;
+use crate::account::invite::{OPERATOR, is_open, new_codes};
+use crate::api::error::{bad, invalid};
 use crate::app::{App, Pds};
 use crate::auth::{Admin, FullMember};
 use crate::store::invite::InviteCode;
@@ -17,8 +18,6 @@ pub(super) const OF_ACCOUNT: &str = "com.atproto.server.getAccountInviteCodes";
 
 /// Codes made by one call at most.
 const CODES_MAX: usize = 1000;
-/// The operator, as an owner of codes.
-const OPERATOR: &str = "admin";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -99,16 +98,7 @@ pub(super) async fn create_many(
 }
 
 fn make(pds: &App, owner: &str, count: usize, uses: u32) -> Vec<InviteCode> {
-    let make_one = || InviteCode {
-        code: invite_code(&pds.host),
-        uses_allowed: uses,
-        disabled: false,
-        for_account: owner.to_owned(),
-        created_by: OPERATOR.to_owned(),
-        created_at_ms: pds.now_ms(),
-        uses: Vec::new(),
-    };
-    std::iter::repeat_with(make_one).take(count).collect()
+    new_codes(&pds.host, count, uses, owner, OPERATOR, pds.now_ms())
 }
 
 /// A code as the protocol shows it.
@@ -158,6 +148,8 @@ impl From<InviteCode> for InviteView {
 pub(super) struct OfAccount {
     #[serde(default = "yes")]
     include_used: bool,
+    #[serde(default = "yes")]
+    create_available: bool,
 }
 
 fn yes() -> bool {
@@ -174,18 +166,33 @@ pub(super) async fn of_account(
     Query(params): Query<OfAccount>,
     FullMember(caller): FullMember,
 ) -> Result<Output<OwnCodes>, XrpcError> {
-    let codes = pds
-        .store
-        .invites
-        .of_account(caller.did().to_string())
-        .await?;
-    let is_open = |code: &InviteCode| {
-        !code.disabled && u32::try_from(code.uses.len()).is_ok_and(|used| used < code.uses_allowed)
-    };
-    let codes = codes
+    let account = &caller.account;
+    if !account.is_active() {
+        return Err(bad(
+            names::NOT_FOUND,
+            "Account not found: it is deactivated",
+        ));
+    }
+    let did = account.did.to_string();
+    let mut codes = pds.store.invites.of_account(did.clone()).await?;
+    let schedule = pds.config.invite_schedule;
+    let schedule = schedule.filter(|_| pds.config.invites_required && params.create_available);
+    if let Some(schedule) = schedule {
+        let count = schedule.due(account.created_at_ms, pds.now_ms(), &codes);
+        let mut new = new_codes(&pds.host, count, 1, &did, &did, pds.now_ms());
+        for code in &mut new {
+            code.disabled = account.invites_disabled;
+        }
+        if !new.is_empty() {
+            let invites = &pds.store.invites;
+            invites.add_own(did, codes.len(), new.clone()).await?;
+            codes.splice(0..0, new);
+        }
+    }
+    let shown = codes
         .into_iter()
         .filter(|code| params.include_used || is_open(code));
     Ok(Output(OwnCodes {
-        codes: codes.map(InviteView::from).collect(),
+        codes: shown.map(InviteView::from).collect(),
     }))
 }

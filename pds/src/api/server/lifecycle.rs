@@ -4,7 +4,7 @@
 use axum::extract::State;
 use http::StatusCode;
 use rochdale_protocol::syntax::{Datetime, Did};
-use rochdale_service::xrpc::{Charges, Input, NoInput, Output, XrpcError};
+use rochdale_service::xrpc::{Budget, Charges, Input, NoInput, Output, XrpcError};
 use serde::{Deserialize, Serialize};
 
 use super::mail_budget;
@@ -21,11 +21,20 @@ pub(super) const REQUEST_DELETE: &str = "com.atproto.server.requestAccountDelete
 pub(super) const DELETE: &str = "com.atproto.server.deleteAccount";
 pub(super) const CHECK: &str = "com.atproto.server.checkAccountStatus";
 
+/// Each asks the directory anew.
+const ACTIVATIONS: Budget = Budget {
+    name: "activate",
+    points: 30,
+    seconds: 300,
+};
+
 pub(super) async fn activate(
     State(pds): State<Pds>,
     FullMember(caller): FullMember,
+    charges: Charges,
     _no_input: NoInput,
 ) -> Result<StatusCode, XrpcError> {
+    charges.take(&ACTIVATIONS, caller.did(), 1)?;
     let account = caller.account;
     pds.owned("activation", lifecycle::activate(pds.clone(), account))
         .await??;

@@ -1,5 +1,7 @@
 //! `com.atproto.server.requestPasswordReset` and `resetPassword`.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use http::StatusCode;
 use rochdale_protocol::xrpc::names;
@@ -16,20 +18,26 @@ use crate::store::account::{AccountChange, AccountKey, ChangeError, Set};
 pub(super) const REQUEST: &str = "com.atproto.server.requestPasswordReset";
 pub(super) const RESET: &str = "com.atproto.server.resetPassword";
 
+/// Nobody is answered before this time is over.
+const ANSWER_FLOOR: Duration = Duration::from_millis(350);
+
 #[derive(Deserialize)]
 pub(super) struct Request {
     email: String,
 }
 
-/// An unknown address is answered like a known one, so that nobody can ask who is a member.
+/// An unknown address is answered like a known one and as fast, so that nobody can ask who is a
+/// member.
 pub(super) async fn request(
     State(pds): State<Pds>,
     Input(input): Input<Request>,
 ) -> Result<StatusCode, XrpcError> {
+    let floor = tokio::time::sleep(ANSWER_FLOOR);
     let address = input.email.trim().to_owned();
     if let Some(account) = pds.store.accounts.find(AccountKey::Email(address)).await? {
         mailed::send(&pds, &account, EmailPurpose::ResetPassword).await?;
     }
+    floor.await;
     Ok(StatusCode::OK)
 }
 

@@ -24,28 +24,31 @@ pub(super) struct Reserved {
     signing_key: String,
 }
 
-/// Only for a DID: a key without one could never be claimed, and anyone could fill the store.
+/// Without a DID the key is kept under its own name: whoever puts it into their DID document comes
+/// back for it with that DID.
 pub(super) async fn handle(
     State(pds): State<Pds>,
     Input(input): Input<Reserve>,
 ) -> Result<Output<Reserved>, XrpcError> {
-    let did = input
-        .did
-        .ok_or_else(|| invalid("did is required: the key is kept for it"))?;
-    if pds.resolver.did_document(&did).await.is_err() {
-        return Err(invalid(
-            "did cannot be resolved: a key is reserved for existing DIDs only",
-        ));
-    }
     let key = Keyring::generate();
+    let public = key.public().to_did_key();
+    let name: Did = match input.did {
+        Some(did) if pds.resolver.did_document(&did).await.is_ok() => did,
+        Some(_unknown) => {
+            return Err(invalid(
+                "did cannot be resolved: a key is reserved for existing DIDs only",
+            ));
+        }
+        None => public.parse().map_err(XrpcError::internal)?,
+    };
     let offered = ReservedKey {
-        sealed: pds.keys.seal(&did, &key)?,
-        public: key.public().to_did_key(),
+        sealed: pds.keys.seal(&name, &key)?,
+        public,
     };
     let kept = pds
         .store
         .accounts
-        .reserve_key(did.to_string(), offered, pds.now_ms())
+        .reserve_key(name.to_string(), offered, pds.now_ms())
         .await?;
     Ok(Output(Reserved {
         signing_key: kept.public,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rochdale_protocol::syntax::Did;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -37,14 +38,20 @@ struct Tokens {
     refresh_jwt: String,
 }
 
+/// The document of an account's DID. Absent when it cannot be had: clients then stay with the server
+/// they signed in to.
+pub(super) async fn did_doc(pds: &App, did: &Did) -> Option<Box<RawValue>> {
+    match tokio::time::timeout(DOCUMENT_WAIT, pds.resolver.did_document(did)).await {
+        Ok(Ok(document)) => RawValue::from_string(document.json().to_owned()).ok(),
+        Ok(Err(_)) | Err(_) => None,
+    }
+}
+
 impl SessionView {
     pub(super) async fn of(pds: &App, account: &Account, session: Option<Session>) -> Self {
-        let document = tokio::time::timeout(DOCUMENT_WAIT, pds.resolver.did_document(&account.did));
-        // Absent when it cannot be had: clients then stay with the server they signed in to.
-        let did_doc = match document.await {
-            Ok(Ok(document)) => RawValue::from_string(document.json().to_owned()).ok(),
-            Ok(Err(_)) | Err(_) => None,
-        };
+        let did_doc = did_doc(pds, &account.did).await;
+        // Clients ask for the confirmation of what they are shown here.
+        let pending = account.email_pending.as_ref();
         Self {
             tokens: session.map(|session| Tokens {
                 access_jwt: session.access,
@@ -53,9 +60,9 @@ impl SessionView {
             handle: account.handle_text().to_owned(),
             did: account.did.to_string(),
             did_doc,
-            email: account.email.clone(),
-            email_confirmed: account.email_confirmed_at_ms.is_some(),
-            email_auth_factor: false,
+            email: pending.or(account.email.as_ref()).cloned(),
+            email_confirmed: pending.is_none() && account.email_confirmed_at_ms.is_some(),
+            email_auth_factor: account.email_factor,
             active: account.is_active(),
             status: account.status().name(),
         }

@@ -10,6 +10,7 @@ use super::*;
 use crate::account::AccountStatus;
 use crate::account::code::email_code_digest;
 use crate::keys::Keyring;
+use crate::mail::{CodeMail, NewMail};
 use crate::repo;
 use crate::store::invite::InviteCode;
 use crate::store::{MIGRATIONS, Store};
@@ -78,6 +79,8 @@ pub(crate) fn new_account(did: &str, name: &str) -> NewAccount {
         handle: Some(handle),
         email: Some(format!("{name}@coop.example")),
         email_confirmed_at_ms: None,
+        email_pending: None,
+        email_factor: false,
         password_hash: "hash".to_owned(),
         signing_key: SealedKey::from_stored(vec![1, 2, 3]),
         created_at_ms: NOW_MS,
@@ -97,6 +100,7 @@ pub(crate) fn new_account(did: &str, name: &str) -> NewAccount {
         account,
         repo,
         invite: None,
+        promised_under: None,
         session,
         events,
     }
@@ -108,6 +112,23 @@ fn code(text: &str, at_ms: i64) -> Redeem {
         purpose,
         digest: email_code_digest(purpose, text),
         not_before_ms: at_ms,
+    }
+}
+
+fn new_code(id: AccountId, text: &str) -> NewCode {
+    let purpose = EmailPurpose::ResetPassword;
+    let mail = CodeMail {
+        account: id,
+        purpose,
+        to: "ada@coop.example",
+        code: text,
+        handle: "ada.test",
+    };
+    NewCode {
+        purpose,
+        digest: email_code_digest(purpose, text),
+        made_at_ms: NOW_MS,
+        mail: NewMail::with_code(&mail, "host", NOW_MS).unwrap(),
     }
 }
 
@@ -199,11 +220,8 @@ async fn a_mailed_code_is_good_once_for_a_while_and_only_the_newest() {
     let accounts = &fixture.store.accounts;
     let purpose = EmailPurpose::ResetPassword;
     for text in ["OLD", "NEW"] {
-        let digest = email_code_digest(purpose, text);
-        accounts
-            .put_code(id, purpose, digest, NOW_MS)
-            .await
-            .unwrap();
+        let put = accounts.put_code(id, new_code(id, text), i64::MAX);
+        assert!(put.await.unwrap());
     }
     let try_code = |redeem| {
         let change = AccountChange::of(id)
@@ -246,7 +264,7 @@ async fn a_change_of_email_unconfirms_it_and_a_taken_handle_changes_nothing() {
         .unwrap();
     let accounts = &fixture.store.accounts;
     accounts
-        .change(AccountChange::of(id).set(Set::EmailConfirmed(5)))
+        .change(AccountChange::of(id).set(Set::EmailProven("ada@coop.example".to_owned(), 5)))
         .await
         .unwrap();
     assert_eq!(
@@ -320,6 +338,31 @@ async fn a_reserved_key_stays_the_same_until_the_account_is_made() {
         accounts.reserved_key(ADA.to_owned()).await.unwrap(),
         Some(key(1))
     );
-    fixture.ada().await;
+    let mut new = new_account(ADA, "ada");
+    new.promised_under = Some(ADA.to_owned());
+    accounts.create(new).await.unwrap();
     assert_eq!(accounts.reserved_key(ADA.to_owned()).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_session_is_not_opened_with_a_password_that_was_replaced_meanwhile() {
+    let fixture = Fixture::new();
+    let id = fixture.ada().await;
+    let accounts = &fixture.store.accounts;
+    let open = |jti: &str| {
+        let session = NewSession {
+            jti: jti.to_owned(),
+            expires_at_ms: i64::MAX,
+            app_password: None,
+        };
+        let change = AccountChange::of(id).if_password("hash".to_owned());
+        accounts.change(change.opens(session))
+    };
+    open("one").await.unwrap();
+    let reset = AccountChange::of(id).set(Set::PasswordHash("new".to_owned()));
+    accounts.change(reset.revokes_sessions()).await.unwrap();
+    assert!(matches!(
+        open("two").await,
+        Err(ChangeError::PasswordChanged)
+    ));
 }

@@ -1,6 +1,7 @@
 //! What the session store promises, against a real database.
 
 use super::*;
+use crate::store::account::AccountChange;
 use crate::store::account::tests::{Fixture, NOW_MS};
 
 const GRACE_MS: i64 = 7_200_000;
@@ -110,7 +111,8 @@ async fn an_app_password_keeps_its_kind_through_renewal_and_its_sessions_end_wit
         expires_at_ms: NOW_MS + 1000,
         app_password: Some("phone".to_owned()),
     };
-    sessions.open(id, session).await.unwrap();
+    let open = AccountChange::of(id).opens(session);
+    fixture.store.accounts.change(open).await.unwrap();
     let rotated = sessions
         .rotate(rotation(id, "with-app", "next", NOW_MS))
         .await
@@ -139,7 +141,8 @@ async fn pruning_removes_expired_tokens_and_no_others() {
         expires_at_ms: NOW_MS,
         app_password: None,
     };
-    sessions.open(id, session).await.unwrap();
+    let open = AccountChange::of(id).opens(session);
+    fixture.store.accounts.change(open).await.unwrap();
     assert_eq!(sessions.prune(NOW_MS - 1).await.unwrap(), 0);
     assert_eq!(sessions.prune(NOW_MS).await.unwrap(), 1);
     assert_eq!(sessions.prune(NOW_MS).await.unwrap(), 0);

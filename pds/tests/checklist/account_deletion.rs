@@ -1,0 +1,140 @@
+//! Account deletion: what it takes, and that nothing stays.
+
+use http::Method;
+use rochdale_protocol::sync::Event;
+use serde_json::json;
+
+use crate::firehose::Firehose;
+use crate::member::Member;
+use crate::server::{PASSWORD, Server, ok, operator, refused};
+
+const REQUEST: &str = "com.atproto.server.requestAccountDelete";
+const DELETE: &str = "com.atproto.server.deleteAccount";
+
+async fn blob(server: &Server, member: &Member) -> serde_json::Value {
+    let auth = member.auth();
+    let headers = [
+        ("authorization", auth.as_str()),
+        ("content-type", "text/plain"),
+    ];
+    let path = "/xrpc/com.atproto.repo.uploadBlob";
+    let (status, _, uploaded) = server.send(Method::POST, path, &headers, "shared").await;
+    assert_eq!(status, 200, "{uploaded}");
+    let record = json!({
+        "repo": member.did, "collection": "com.example.file", "rkey": "one",
+        "record": { "$type": "com.example.file", "file": uploaded["blob"] },
+    });
+    ok(member
+        .call(server, "com.atproto.repo.createRecord", record)
+        .await);
+    uploaded["blob"]["ref"]["$link"].clone()
+}
+
+#[tokio::test]
+async fn account_deletion_takes_the_password_and_the_mailed_code() {
+    let server = Server::start().await;
+    let ada = server.member("ada").await;
+    let delete = |password: &str, token: &str| {
+        let body = json!({ "did": ada.did, "password": password, "token": token });
+        server.call(DELETE, "", body)
+    };
+    refused(delete(PASSWORD, "AAAAA-AAAAA").await, (400, "InvalidToken"));
+    ok(ada.call(&server, REQUEST, json!(null)).await);
+    let code = server.mailed_code();
+    refused(
+        delete("wrong", &code).await,
+        (401, "AuthenticationRequired"),
+    );
+    refused(
+        delete(&"x".repeat(513), &code).await,
+        (401, "AuthenticationRequired"),
+    );
+    refused(delete(PASSWORD, "AAAAA-AAAAA").await, (400, "InvalidToken"));
+    server.clock.advance(std::time::Duration::from_secs(901));
+    refused(delete(PASSWORD, &code).await, (400, "ExpiredToken"));
+    ok(server.sign_in("ada.test", PASSWORD).await);
+    let again = Member::of(&ok(server.sign_in("ada.test", PASSWORD).await));
+    ok(again.call(&server, REQUEST, json!(null)).await);
+    ok(delete(PASSWORD, &server.mailed_code()).await);
+}
+
+#[tokio::test]
+async fn account_deletion_leaves_nothing_behind_but_what_others_have() {
+    let server = Server::start().await;
+    let (ada, bob) = (server.member("ada").await, server.member("bob").await);
+    let cid = blob(&server, &ada).await;
+    assert_eq!(blob(&server, &bob).await, cid);
+    ok(ada.call(&server, REQUEST, json!(null)).await);
+    let token = server.mailed_code();
+    let body = json!({ "did": ada.did, "password": PASSWORD, "token": token });
+    let mut firehose = Firehose::open(&server, None).await;
+    ok(server.call(DELETE, "", body).await);
+    assert_eq!(firehose.told(1).await, ["account deleted"]);
+    refused(
+        server.sign_in("ada.test", PASSWORD).await,
+        (401, "AuthenticationRequired"),
+    );
+    let renew = "com.atproto.server.refreshSession";
+    refused(
+        server.call(renew, &ada.refresh_auth(), json!(null)).await,
+        (400, "ExpiredToken"),
+    );
+    refused(ada.post(&server, "x").await, (403, "AccountNotFound"));
+    for query in ["getRepoStatus", "getRepo", "getLatestCommit", "listBlobs"] {
+        let query = format!("com.atproto.sync.{query}?did={}", ada.did);
+        refused(server.ask(&query, "").await, (400, "RepoNotFound"));
+    }
+    let cid = cid.as_str().unwrap();
+    let gone = format!("com.atproto.sync.getBlob?did={}&cid={cid}", ada.did);
+    assert_eq!(server.ask(&gone, "").await.0, 400);
+    let kept = format!("com.atproto.sync.getBlob?did={}&cid={cid}", bob.did);
+    assert_eq!(server.ask(&kept, "").await.1, "shared");
+    // What the account said before is not replayed, whoever asks.
+    let mut replay = Firehose::open(&server, Some(0)).await;
+    let first = replay
+        .until(|event| match event {
+            Event::Account(event) => event.did.as_str() == ada.did,
+            Event::Commit(event) => event.repo.as_str() == ada.did,
+            Event::Sync(event) => event.did.as_str() == ada.did,
+            Event::Identity(event) => event.did.as_str() == ada.did,
+        })
+        .await;
+    assert!(
+        matches!(&first, Event::Account(event) if event.status.as_deref() == Some("deleted")),
+        "{first:?}"
+    );
+    // Handle and address are free again.
+    server.member("ada").await;
+}
+
+#[tokio::test]
+async fn account_deletion_by_the_operator_takes_no_code_and_works_without_any_data() {
+    let server = Server::start().await;
+    let ada = server.member("ada").await;
+    let nsid = "com.atproto.admin.deleteAccount";
+    let body = json!({ "did": ada.did });
+    assert_eq!(ada.call(&server, nsid, body.clone()).await.0, 401);
+    let mut firehose = Firehose::open(&server, None).await;
+    ok(server.call(nsid, &operator(), body.clone()).await);
+    assert_eq!(firehose.told(1).await, ["account deleted"]);
+    refused(
+        server.call(nsid, &operator(), body).await,
+        (400, "NotFound"),
+    );
+}
+
+#[tokio::test]
+async fn account_deletion_twice_at_once_happens_once() {
+    let server = Server::start().await;
+    let ada = server.member("ada").await;
+    ok(ada.call(&server, REQUEST, json!(null)).await);
+    let token = server.mailed_code();
+    let body = json!({ "did": ada.did, "password": PASSWORD, "token": token });
+    let attempts = (0..4).map(|_| server.call(DELETE, "", body.clone()));
+    let outcomes = futures::future::join_all(attempts).await;
+    let won = outcomes.iter().filter(|(status, _)| *status == 200).count();
+    assert_eq!(won, 1);
+    for (status, answer) in outcomes.iter().filter(|(status, _)| *status != 200) {
+        assert!([400, 401].contains(status), "{answer}");
+    }
+}
