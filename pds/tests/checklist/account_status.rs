@@ -190,6 +190,11 @@ const OTHERS: [&str; 7] = [
     "optional",
 ];
 
+/// Whatever a query may ask for first: parameters are read before credentials.
+const PARAMETERS: &str = "aud=did:web:x.org&collection=com.example.note&rkey=x\
+    &cid=bafyreie5737gdxlw5i64vzichcalba3z2v5n6icifvx5xytvske7mr3hpm\
+    &cids=bafyreie5737gdxlw5i64vzichcalba3z2v5n6icifvx5xytvske7mr3hpm";
+
 #[tokio::test]
 async fn row_33_a_token_from_before_is_refused_by_the_accounts_state_on_every_route() {
     let server = Server::start().await;
@@ -208,7 +213,10 @@ async fn row_33_a_token_from_before_is_refused_by_the_accounts_state_on_every_ro
             (&bob, (403, "AccountNotFound")),
         ] {
             let answer = match row.kind {
-                Some(Kind::Query) => member.ask(&server, row.nsid).await,
+                Some(Kind::Query) => {
+                    let query = format!("{}?{PARAMETERS}&did={}", row.nsid, member.did);
+                    member.ask(&server, &query).await
+                }
                 _ => member.call(&server, row.nsid, json!({})).await,
             };
             let name = answer.1["error"].as_str().unwrap_or_default();
