@@ -100,8 +100,8 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
 
 fn router(pds: &Pds, limits: RateLimits) -> Router {
     xrpc::router(api::table(), api::rest(), limits.clone())
-        .merge(api::operator::routes(limits))
-        .merge(web::routes())
+        .merge(api::operator::routes(limits.clone()))
+        .merge(web::routes(limits))
         .layer(middleware::from_fn(mark_private))
         .with_state(Arc::clone(pds))
 }

@@ -6,20 +6,25 @@ mod page;
 
 use axum::Router;
 use axum::extract::{Query, State};
+use axum::middleware;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, HOST};
 use http::{HeaderMap, StatusCode};
 use rochdale_protocol::syntax::Handle;
-use rochdale_service::xrpc::XrpcError;
+use rochdale_service::xrpc::{RateLimits, XrpcError};
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::api::operator::metered;
 use crate::app::{App, Pds};
 use crate::store::StoreError;
 
-/// The routes beside XRPC.
-pub(crate) fn routes() -> Router<Pds> {
+/// The routes beside XRPC; `limits` count wrong passwords.
+pub(crate) fn routes(limits: RateLimits) -> Router<Pds> {
+    let outbox = Router::new()
+        .route("/outbox", get(outbox::show))
+        .layer(middleware::from_fn_with_state(limits, metered));
     Router::new()
         .route("/", get(front))
         .route("/robots.txt", get(robots))
@@ -27,7 +32,7 @@ pub(crate) fn routes() -> Router<Pds> {
         .route("/xrpc/_health", get(health))
         .route("/.well-known/atproto-did", get(atproto_did))
         .route("/.well-known/did.json", get(did_document))
-        .route("/outbox", get(outbox::show))
+        .merge(outbox)
 }
 
 async fn front(State(pds): State<Pds>) -> Response {

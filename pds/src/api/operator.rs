@@ -32,7 +32,12 @@ pub(crate) fn routes(limits: RateLimits) -> Router<Pds> {
         .layer(middleware::from_fn_with_state(limits, metered))
 }
 
-async fn metered(State(limits): State<RateLimits>, mut request: Request, next: Next) -> Response {
+/// Counts what a request outside of XRPC costs its address.
+pub(crate) async fn metered(
+    State(limits): State<RateLimits>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     if let Some(charges) = limits.meter(request.headers()) {
         request.extensions_mut().insert(charges);
     }

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use axum::extract::State;
+use axum::extract::{FromRequestParts, Request, State};
 use axum::response::Response;
 use rochdale_protocol::syntax::Datetime;
 use rochdale_service::xrpc::XrpcError;
@@ -15,12 +15,10 @@ use crate::store::mail::QueuedMail;
 
 const MAILS_SHOWN: usize = 100;
 
-pub(super) async fn show(
-    State(pds): State<Pds>,
-    operator: Result<Admin, XrpcError>,
-) -> Result<Response, XrpcError> {
+pub(super) async fn show(State(pds): State<Pds>, request: Request) -> Result<Response, XrpcError> {
     if !pds.dev {
-        operator?;
+        let (mut parts, _body) = request.into_parts();
+        Admin::from_request_parts(&mut parts, &pds).await?;
     }
     let queued = pds.store.mail.newest(MAILS_SHOWN).await?;
     let written = pds.mailer.newest_in_folder(MAILS_SHOWN).await;

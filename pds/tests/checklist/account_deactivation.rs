@@ -99,8 +99,9 @@ async fn account_deactivation_refuses_every_kind_of_write_until_the_account_wake
     let ada = sleeping(&server).await;
     let record =
         json!({ "$type": "app.bsky.feed.post", "text": "x", "createdAt": "2026-01-01T00:00:00Z" });
+    let note = json!({ "$type": "com.example.note", "text": "x" });
     let base = json!({
-        "repo": ada.did, "collection": "app.bsky.feed.post", "rkey": "one", "record": record,
+        "repo": ada.did, "collection": "com.example.note", "rkey": "one", "record": note,
     });
     let batch = json!({ "repo": ada.did, "writes": [{
         "$type": "com.atproto.repo.applyWrites#create",

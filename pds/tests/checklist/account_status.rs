@@ -179,6 +179,52 @@ async fn account_status_a_taken_down_member_signs_in_only_to_appeal_and_to_leave
     ok(server.sign_in("ada.test", PASSWORD).await);
 }
 
+#[tokio::test]
+async fn account_status_a_suspended_account_is_called_so_and_treated_as_taken_down() {
+    let server = Server::start().await;
+    let ada = server.member("ada").await;
+    let mut firehose = Firehose::open(&server, None).await;
+    let suspend = json!({ "account": ada.did, "until": "2999-01-01T00:00:00Z" }).to_string();
+    let auth = operator();
+    let headers = [
+        ("authorization", auth.as_str()),
+        ("content-type", "application/json"),
+    ];
+    let post = http::Method::POST;
+    let (status, _, answer) = server.send(post, "/admin/suspend", &headers, suspend).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(firehose.told(1).await, ["account suspended"]);
+    let state = format!("com.atproto.sync.getRepoStatus?did={}", ada.did);
+    let wanted = json!({ "did": ada.did, "active": false, "status": "suspended" });
+    assert_eq!(ok(server.ask(&state, "").await), wanted);
+    let listed = ok(server.ask("com.atproto.sync.listRepos", "").await);
+    assert_eq!(listed["repos"][0]["status"], "suspended");
+    for query in ["getRepo", "getLatestCommit", "listBlobs"] {
+        let query = format!("com.atproto.sync.{query}?did={}", ada.did);
+        refused(server.ask(&query, "").await, (400, "RepoSuspended"));
+        assert_eq!(server.ask(&query, &auth).await.0, 200, "{query}");
+    }
+    let resolve = "com.atproto.identity.resolveHandle?handle=ada.test";
+    refused(server.ask(resolve, "").await, (400, "HandleNotFound"));
+    refused(
+        server.sign_in("ada.test", PASSWORD).await,
+        (401, "AccountTakedown"),
+    );
+    refused(ada.post(&server, "x").await, (401, "AccountTakedown"));
+    let renew = "com.atproto.server.refreshSession";
+    refused(
+        server.call(renew, &ada.refresh_auth(), json!(null)).await,
+        (401, "AccountTakedown"),
+    );
+    let body = json!({ "identifier": "ada.test", "password": PASSWORD, "allowTakendown": true });
+    let create = "com.atproto.server.createSession";
+    let session = ok(server.call(create, "", body).await);
+    assert_eq!(session["status"], "suspended");
+    take_down(&server, &ada.did, false).await;
+    assert_eq!(firehose.told(1).await, ["account active"]);
+    ok(server.sign_in("ada.test", PASSWORD).await);
+}
+
 /// Classes of credentials that are not a member's session.
 const OTHERS: [&str; 7] = [
     "none",

@@ -151,8 +151,17 @@ async fn mail_without_a_mail_server_is_on_the_operators_page_and_in_a_folder() {
     body["handle"] = json!("ada.coop-name.org");
     let ada = crate::member::Member::of(&ok(server.call(create, "", body).await));
     ok(ada.call(&server, REQUEST, json!(null)).await);
-    let (status, _) = server.get("/outbox", &[]).await;
-    assert_eq!(status, 401);
+    for wrong in [
+        None,
+        Some(ada.auth()),
+        Some(crate::server::basic("admin", "x")),
+    ] {
+        let headers: Vec<_> = wrong
+            .iter()
+            .map(|auth| ("authorization", auth.as_str()))
+            .collect();
+        assert_eq!(server.get("/outbox", &headers).await.0, 401);
+    }
     let page = outbox(&server).await;
     let code = server.mailed_code();
     assert!(page.contains(&code) && page.contains("No mail server is configured"));
