@@ -3,6 +3,7 @@
 
 #![allow(
     clippy::expect_used,
+    clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "a test that cannot go on fails"
@@ -58,3 +59,25 @@ mod plc_operations;
 mod preferences;
 #[path = "checklist/second_factor.rs"]
 mod second_factor;
+
+// Records, repositories, the event stream, moderation, repair, and the server below its methods.
+#[path = "checklist/admin.rs"]
+mod admin;
+#[path = "checklist/crud.rs"]
+mod crud;
+#[path = "checklist/layer.rs"]
+mod layer;
+#[path = "checklist/limits.rs"]
+mod limits;
+#[path = "checklist/moderation.rs"]
+mod moderation;
+#[path = "checklist/races.rs"]
+mod races;
+#[path = "checklist/relays.rs"]
+mod relays;
+#[path = "checklist/repair.rs"]
+mod repair;
+#[path = "checklist/streams.rs"]
+mod streams;
+#[path = "checklist/syncs.rs"]
+mod syncs;

@@ -33,10 +33,12 @@ pub(super) struct Code {
 
 pub(super) async fn create_one(
     State(pds): State<Pds>,
-    _operator: Admin,
+    operator: Admin,
     Input(input): Input<CreateOne>,
 ) -> Result<Output<Code>, XrpcError> {
     let owner = input.for_account.unwrap_or_else(|| OPERATOR.to_owned());
+    let detail = format!("a code for {} uses", input.use_count);
+    pds.note(&operator.name, CREATE_ONE, &owner, detail).await?;
     let codes = make(&pds, &owner, 1, input.use_count);
     let code = codes.iter().map(|made| made.code.clone()).collect();
     pds.store.invites.add(codes).await?;
@@ -70,7 +72,7 @@ struct AccountCodes {
 
 pub(super) async fn create_many(
     State(pds): State<Pds>,
-    _operator: Admin,
+    operator: Admin,
     Input(input): Input<CreateMany>,
 ) -> Result<Output<Codes>, XrpcError> {
     let owners = if input.for_accounts.is_empty() {
@@ -83,6 +85,9 @@ pub(super) async fn create_many(
             "at most {CODES_MAX} codes are made at once"
         )));
     }
+    let detail = format!("{} codes for {} uses", input.code_count, input.use_count);
+    pds.note(&operator.name, CREATE, owners.join(" "), detail)
+        .await?;
     let mut all = Vec::new();
     let mut codes = Vec::new();
     for account in owners {
