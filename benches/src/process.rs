@@ -37,7 +37,12 @@ pub(crate) fn resident_mib(pid: u32) -> Option<f64> {
     status_mib(pid, "VmRSS:")
 }
 
-/// The most memory that `pid` ever had resident, in MiB.
+/// Forgets the most memory that `pid` had resident so far.
+pub(crate) fn reset_peak(pid: u32) -> Result<(), Failure> {
+    Ok(std::fs::write(format!("/proc/{pid}/clear_refs"), "5")?)
+}
+
+/// The most memory that `pid` had resident since the last [`reset_peak`], in MiB.
 pub(crate) fn peak_mib(pid: u32) -> Option<f64> {
     status_mib(pid, "VmHWM:")
 }

@@ -124,7 +124,12 @@ impl WatchOptions {
         self.pid.and_then(process::resident_mib)
     }
 
-    /// The most memory that the watched process ever had resident, in MiB.
+    /// Forgets the most memory that the watched process had resident so far.
+    pub(crate) fn reset_peak(&self) -> Result<(), Failure> {
+        self.pid.map_or(Ok(()), process::reset_peak)
+    }
+
+    /// The most memory that the watched process had resident since the last reset, in MiB.
     pub(crate) fn peak_mib(&self) -> Option<f64> {
         self.pid.and_then(process::peak_mib)
     }

@@ -71,7 +71,7 @@ fn calls(trace: &str) -> Vec<Call> {
 }
 
 /// Goes through the answers to `request`; how many there were, each with a sync since it was asked.
-fn synced_answers(calls: &[Call], request: &str) -> usize {
+fn synced_answers<'a>(calls: impl IntoIterator<Item = &'a Call>, request: &str) -> usize {
     let (mut open, mut synced, mut answers) = (false, false, 0);
     for call in calls {
         if call.is_sync() {
@@ -142,6 +142,29 @@ async fn a_record_is_synced_before_it_is_acknowledged() {
     let calls = finish(trace).await;
     let answers = synced_answers(&calls, "POST /xrpc/com.atproto.repo.createRecord");
     assert_eq!(answers, 20, "the trace shows each write");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_is_synced_before_its_upload_is_acknowledged() {
+    let stack = Stack::start(BINARY);
+    let ada = stack.member("ada").await;
+    let trace = trace(&stack);
+    for n in 0..10 {
+        let request = ada
+            .http
+            .post(format!("{}/xrpc/com.atproto.repo.uploadBlob", ada.pds))
+            .bearer_auth(&ada.access)
+            .body(format!("durable {n}"));
+        assert!(request.send().await.unwrap().status().is_success());
+    }
+    let calls = finish(trace).await;
+    let request = "POST /xrpc/com.atproto.repo.uploadBlob";
+    // The bytes under their first name, the folder with their last one, and the row.
+    for place in ["/blobs/temp/", "/blobs/0", "/pds.sqlite-wal"] {
+        let other = |call: &&Call| call.is_sync() && !call.on.contains(place);
+        let seen = calls.iter().filter(|call| !other(call));
+        assert_eq!(synced_answers(seen, request), 10, "{place}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

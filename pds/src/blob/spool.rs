@@ -6,7 +6,6 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, UNIX_EPOCH};
 
 use rochdale_service::clock::random;
 
@@ -42,9 +41,12 @@ impl Drop for Spooled {
 }
 
 impl Spool {
-    /// The folder, made when absent.
+    /// The folder, made when absent and emptied: what is in it was cut off by a crash.
     pub(super) fn open(folder: PathBuf) -> io::Result<Self> {
         fs::create_dir_all(&folder)?;
+        for entry in fs::read_dir(&folder)? {
+            fs::remove_file(entry?.path())?;
+        }
         Ok(Self { folder })
     }
 
@@ -59,21 +61,5 @@ impl Spool {
         });
         let (spooled, file) = made.await.map_err(io::Error::other)??;
         Ok((spooled, tokio::fs::File::from_std(file)))
-    }
-
-    /// Removes what a crash has left, not written to since `before_ms`. Blocks.
-    pub(super) fn sweep(&self, before_ms: u64) -> io::Result<()> {
-        let before = UNIX_EPOCH + Duration::from_millis(before_ms);
-        for entry in fs::read_dir(&self.folder)? {
-            let entry = entry?;
-            match entry.metadata().and_then(|data| data.modified()) {
-                Ok(written) if written < before => fs::remove_file(entry.path())?,
-                Ok(_) => {}
-                // An upload ended meanwhile.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
     }
 }

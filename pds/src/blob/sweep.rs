@@ -14,8 +14,6 @@ use crate::store::{StoreError, blob as store, read_error, write_error};
 
 /// Uploads that no record refers to are kept so long.
 const UNUSED_KEPT: Duration = Duration::from_secs(12 * 3600);
-/// Bodies that nobody writes to any more are kept so long.
-const SPOOLED_KEPT: Duration = Duration::from_secs(3600);
 /// A sweep begins at least so often.
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
 /// Rows looked at in one read.
@@ -58,13 +56,8 @@ impl Blobs {
 
 impl Inner {
     async fn discard_unused(&self) -> Result<(), BlobError> {
-        let now_ms = self.clock.now_ms();
-        let spool = self.spool.clone();
-        let before_ms = now_ms.saturating_sub(millis(SPOOLED_KEPT));
-        tokio::task::spawn_blocking(move || spool.sweep(before_ms))
-            .await
-            .map_err(std::io::Error::other)??;
-        let before_ms = now_ms.saturating_sub(millis(UNUSED_KEPT));
+        let kept_ms = u64::try_from(UNUSED_KEPT.as_millis()).unwrap_or(u64::MAX);
+        let before_ms = self.clock.now_ms().saturating_sub(kept_ms);
         loop {
             let stale: Vec<(AccountId, Cid)> = self
                 .database
@@ -132,8 +125,4 @@ impl Inner {
             .map_err(write_error::<StoreError>)?;
         Ok(())
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -113,6 +113,7 @@ async fn a_deleted_account_takes_its_hidden_blobs_with_it() {
     hide(&blobs, &ada, &one).await;
     hide(&blobs, &ada, &two).await;
     rig.write(&ada, delete("two")).await.unwrap();
+    blobs.sweep().await.unwrap();
     let id = ada.id;
     rig.database
         .write(move |tx| crate::store::purge::mark(tx, id))
