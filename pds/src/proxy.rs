@@ -90,14 +90,20 @@ impl FromRequestParts<Pds> for Elsewhere {
     async fn from_request_parts(parts: &mut Parts, _pds: &Pds) -> Result<Self, XrpcError> {
         let mut copy = parts.clone();
         copy.extensions = http::Extensions::new();
-        Ok(Self {
-            named: named_service(parts)?,
-            parts: copy,
-        })
+        Ok(Self::of(copy)?)
     }
 }
 
 impl Elsewhere {
+    /// What the head of a request says.
+    ///
+    /// # Errors
+    /// A header that is no service name.
+    pub fn of(parts: Parts) -> Result<Self, ProxyError> {
+        let named = named_service(&parts)?;
+        Ok(Self { named, parts })
+    }
+
     /// The named service and the request, unless it is the AppView whose methods are answered here.
     #[must_use]
     pub fn target(self, pds: &App) -> Option<(ServiceName, Parts)> {

@@ -25,6 +25,8 @@ mod server;
 mod site;
 #[path = "support/smtp.rs"]
 mod smtp;
+#[path = "support/upstream.rs"]
+mod upstream;
 
 // Accounts, sessions and mail.
 #[path = "checklist/account.rs"]
@@ -81,3 +83,9 @@ mod repair;
 mod streams;
 #[path = "checklist/syncs.rs"]
 mod syncs;
+
+// Calls that another service answers.
+#[path = "checklist/proxied.rs"]
+mod proxied;
+#[path = "checklist/read_after_write.rs"]
+mod read_after_write;

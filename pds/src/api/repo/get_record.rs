@@ -2,7 +2,7 @@
 //! the service that the caller names.
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::Response;
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
@@ -30,16 +30,17 @@ pub(super) struct Parameters {
 pub(super) async fn handle(
     State(pds): State<Pds>,
     Query(parameters): Query<Parameters>,
-    elsewhere: Elsewhere,
+    request: Request,
 ) -> Result<Response, XrpcError> {
     let wanted = optional_cid("cid", parameters.cid.as_deref())?;
     let path = RecordPath::new(parameters.collection, parameters.rkey);
     let account = pds.accounts.find(&parameters.repo).await?;
     let active = account.as_ref().filter(|account| account.is_active());
-    if active.is_none()
-        && let Some(target) = elsewhere.or_default(&pds, NSID)
-    {
-        return proxy::forward_unsigned(&pds, target).await;
+    if active.is_none() {
+        let (parts, _no_body) = request.into_parts();
+        if let Some(target) = Elsewhere::of(parts)?.or_default(&pds, NSID) {
+            return proxy::forward_unsigned(&pds, target).await;
+        }
     }
     let found = match active {
         Some(account) => pds.repos.record(account.id, &path)?,
