@@ -202,7 +202,8 @@ fn bytes(limits: Limits, value: &Value) -> Result<(), Reason> {
 fn blob(wanted: &Blob, value: &Value) -> Result<(), Reason> {
     let map = value
         .as_map()
-        .filter(|map| is_blob(map))
+        // What else stands in a reference to a blob makes it none (data model specification).
+        .filter(|map| is_blob(map) && map.len() == 4)
         .ok_or(Reason::NotABlob)?;
     let field = |key| map.get(key).ok_or(Reason::NotABlob);
     let mime = field("mimeType")?

@@ -211,6 +211,8 @@ fn a_blob_is_checked_for_type_and_size_without_regard_to_case() {
     // The legacy form is none, and a blob is no object of another kind.
     let legacy = format!(r#"{{"cid":"{}","mimeType":"image/png"}}"#, Cid::raw(b"x"));
     assert_eq!(refused(avatar, &legacy), "Record/p must be a blob ref");
+    let more = blob("image/png", 1).replacen('{', r#"{"alt":"x","#, 1);
+    assert_eq!(refused(avatar, &more), "Record/p must be a blob ref");
     for property in [
         r#"{"type":"unknown"}"#,
         r#"{"type":"object"}"#,

@@ -41,9 +41,11 @@ pub(super) fn check(wanted: &Text, value: &Value) -> Result<(), Reason> {
 /// Counts no further than it takes to decide.
 fn graphemes(limits: Limits, text: &str) -> Result<(), Reason> {
     let has_more_than = |count: u64| {
-        // No text has more graphemes than bytes.
         let count = usize::try_from(count).unwrap_or(usize::MAX);
-        text.len() > count && text.graphemes(true).nth(count).is_some()
+        // No text has more graphemes than characters, nor those than bytes: counting these is cheap.
+        text.len() > count
+            && text.chars().nth(count).is_some()
+            && text.graphemes(true).nth(count).is_some()
     };
     if let Some(most) = limits.maximum.filter(|most| has_more_than(*most)) {
         return Err(Reason::TooManyGraphemes(most));
