@@ -127,3 +127,71 @@ async fn sync_a_record_and_its_absence_are_proven() {
         assert!(held < 12, "a path, not the tree: {held} blocks");
     }
 }
+
+/// Row 10: fields and lists as the lexicon has them.
+#[tokio::test]
+async fn row_10_the_newest_commit_is_named_and_many_blocks_are_given_at_once() {
+    let server = Server::start().await;
+    let ada = server.member("ada").await;
+    for n in 0..30 {
+        put(&server, &ada, &format!("n{n:02}"), &format!("{n}")).await;
+    }
+    let latest = format!("com.atproto.sync.getLatestCommit?did={}", ada.did);
+    let head = ok(server.ask(&latest, "").await);
+    let old = format!("com.atproto.sync.getHead?did={}", ada.did);
+    assert_eq!(ok(server.ask(&old, "").await)["root"], head["cid"]);
+    let (_, file) = fetch(&server, &format!("getRepo?did={}", ada.did)).await;
+    let held = car::read(&file, 1 << 20).unwrap().blocks;
+    let cids: Vec<String> = held.keys().map(|cid| format!("&cids={cid}")).collect();
+    let ask = async |cids: &str| fetch(&server, &format!("getBlocks?did={}{cids}", ada.did)).await;
+    let (status, given) = ask(&cids.concat()).await;
+    assert_eq!(status, 200);
+    let given = car::read(&given, 1 << 20).unwrap();
+    assert!(given.roots.is_empty());
+    assert_eq!(given.blocks, held);
+    let unknown = Cid::dag_cbor(b"nowhere");
+    for (cids, name) in [
+        ("&cids=nope".to_owned(), "InvalidRequest"),
+        (format!("&cids={unknown}"), "BlockNotFound"),
+        (format!("{}&cids={unknown}", cids[0]), "BlockNotFound"),
+        (String::new(), "InvalidRequest"),
+    ] {
+        let (status, answer) = ask(&cids).await;
+        assert_eq!(status, 400);
+        let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
+        assert_eq!(answer["error"], name, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn server_large_answers_are_compressed_for_who_takes_it_and_small_ones_never() {
+    let server = Server::start().await;
+    let ada = server.member("ada").await;
+    for n in 0..30 {
+        put(&server, &ada, &format!("n{n:02}"), &"long ".repeat(40)).await;
+    }
+    let list = format!(
+        "repo.listRecords?repo={}&collection=com.example.note",
+        ada.did
+    );
+    let export = format!("sync.getRepo?did={}", ada.did);
+    let status = format!("sync.getRepoStatus?did={}", ada.did);
+    let ask = async |query: &str, encodings: &str| {
+        let uri = format!("{}/xrpc/com.atproto.{query}", server.url);
+        let request = Request::builder()
+            .uri(uri)
+            .header("accept-encoding", encodings);
+        let request = request.body(Body::empty()).unwrap();
+        let (status, headers, bytes) = server.raw(request).await;
+        assert_eq!(status, 200);
+        (headers.get("content-encoding").cloned(), bytes)
+    };
+    for query in [&list, &export] {
+        let (encoding, plain) = ask(query, "identity").await;
+        assert!(encoding.is_none());
+        let (encoding, zipped) = ask(query, "gzip, deflate").await;
+        assert_eq!(encoding.unwrap(), "gzip");
+        assert!(zipped.starts_with(b"\x1f\x8b") && zipped.len() < plain.len());
+    }
+    assert!(ask(&status, "gzip").await.0.is_none());
+}
