@@ -1,6 +1,7 @@
 //! The `rochdale` binary: one subcommand a file, each of which parses, loads configuration, composes
 //! and runs. What the services do is theirs.
 
+mod account;
 mod config;
 mod demo;
 mod lexicon;
@@ -32,6 +33,8 @@ enum Command {
     Relay(single::Args),
     /// Checks, compares and publishes schemas.
     Lexicon(lexicon::Args),
+    /// Moves an account between two PDSes.
+    Account(account::Args),
 }
 
 fn main() -> ExitCode {
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Command::Identity(args) => run::to_end(single::identity(args)),
         Command::Relay(args) => run::to_end(single::relay(args)),
         Command::Lexicon(args) => return lexicon::run(args),
+        Command::Account(args) => return run::to_code(account::run(args)),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

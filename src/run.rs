@@ -1,6 +1,7 @@
 //! What every subcommand does around its services: a runtime, an environment, signals, an orderly
 //! end, and one message when it fails.
 
+use std::process::ExitCode;
 use std::time::Duration;
 
 use rochdale_resolver::lexicon::folder::SchemaFolderError;
@@ -76,6 +77,19 @@ pub(crate) fn to_end<T>(command: impl Future<Output = Result<T, RunError>>) -> R
     // Threads in the middle of a blocking call do not hold up the end.
     runtime.shutdown_background();
     outcome
+}
+
+/// As [`to_end`] for a command that has told how it ended itself.
+pub(crate) fn to_code(command: impl Future<Output = ExitCode>) -> ExitCode {
+    let mut code = ExitCode::FAILURE;
+    let outcome = to_end(async {
+        code = command.await;
+        Ok(())
+    });
+    if let Err(error) = outcome {
+        explain(&error);
+    }
+    code
 }
 
 /// Says on standard error why it ended, with every cause that adds something.

@@ -112,6 +112,13 @@ impl Account {
         self.takedown_ref.is_some()
     }
 
+    /// Whether the account was brought here and has not been activated since.
+    #[must_use]
+    pub fn is_arriving(&self) -> bool {
+        // Only then was it deactivated in the moment of its making.
+        self.deactivated_at_ms == Some(self.created_at_ms)
+    }
+
     /// Whether nothing restricts the account.
     #[must_use]
     pub fn is_active(&self) -> bool {

@@ -77,7 +77,7 @@ pub struct Raw {
     pub mail_from: Option<String>,
     /// Limits of blobs and where they are kept: the `[pds.blobs]` table.
     pub blobs: blobs::Raw,
-    /// Largest repository that is imported, in bytes.
+    /// Largest repository that is imported, in bytes; 0 takes none.
     pub import_limit_bytes: u64,
     /// Relays that are told of new events, as origins.
     pub crawlers: Vec<String>,
@@ -205,7 +205,7 @@ pub struct Config {
     pub(crate) mail_from: Option<Mailbox>,
     /// Limits of blobs and where they are kept.
     pub blobs: BlobConfig,
-    /// Largest repository that is imported, in bytes.
+    /// Largest repository that is imported, in bytes; 0 takes none.
     pub import_limit_bytes: u64,
     /// Relays that are told of new events, as origins.
     pub crawlers: Vec<String>,
@@ -286,7 +286,7 @@ impl Config {
             import_limit_bytes: within(
                 "pds.import_limit_bytes",
                 raw.import_limit_bytes,
-                1..=16 << 30,
+                0..=16 << 30,
             )?,
             crawlers: raw
                 .crawlers

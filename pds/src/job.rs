@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::account::lifecycle::{self, Verdict};
 use crate::app::{App, Pds};
 use crate::mail;
+use crate::repo::WriteError;
 use crate::store::StoreError;
 
 /// How long a signing key is kept for an account that does not come, in milliseconds.
@@ -29,6 +30,12 @@ pub(crate) fn spawn(pds: &Pds) {
     pds.tasks
         .spawn_critical("mail", async move { mail::run(&own).await });
     let own = Arc::clone(pds);
+    pds.tasks.spawn("interrupted imports", async move {
+        if let Err(error) = finish_imports(&own).await {
+            tracing::warn!(%error, "interrupted imports are finished by the next write instead");
+        }
+    });
+    let own = Arc::clone(pds);
     pds.tasks.spawn("abandoned accounts", async move {
         loop {
             if let Err(error) = delete_abandoned(&own).await {
@@ -46,6 +53,16 @@ pub(crate) fn spawn(pds: &Pds) {
             }
         }
     });
+}
+
+/// Makes valid repositories of what imports left that a crash interrupted.
+async fn finish_imports(pds: &App) -> Result<(), WriteError> {
+    for id in pds.repos.interrupted_imports().await? {
+        if let Some(account) = pds.accounts.by_id(id).await? {
+            pds.repos.finish_import(&account).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes refresh tokens past their end, mails that were given up and keys that nobody came for, in
@@ -78,7 +95,7 @@ async fn lift_suspensions(pds: &Arc<App>) -> Result<(), StoreError> {
 async fn delete_abandoned(pds: &Arc<App>) -> Result<(), StoreError> {
     for account in pds.store.accounts.abandoned(pds.now_ms()).await? {
         let did = account.did.clone();
-        if let Err(error) = lifecycle::delete(Arc::clone(pds), Arc::new(account), None).await {
+        if let Err(error) = lifecycle::delete_abandoned(pds, account).await {
             tracing::warn!(%did, %error, "an abandoned account could not be deleted");
         }
     }

@@ -155,6 +155,7 @@ struct Inner {
     searches: Semaphore,
     exports: Arc<Semaphore>,
     writes: Arc<Semaphore>,
+    import_blocks: Arc<Semaphore>,
     /// Told when blob files are to go.
     blobs_gone: Arc<Notify>,
     /// Told when accounts are to be removed.
@@ -297,6 +298,7 @@ impl Repos {
             searches: Semaphore::new(SEARCHES_MAX),
             exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
             writes: Arc::new(Semaphore::new(WRITES_MAX)),
+            import_blocks: Arc::new(Semaphore::new(import::BLOCKS_UNDER_WAY)),
             blobs_gone: Arc::default(),
             purge_due: Notify::new(),
             flush_due: Notify::new(),

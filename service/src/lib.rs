@@ -1,9 +1,10 @@
 //! What every Rochdale process shares: clock, orderly stop, configuration, SQLite with group commit,
-//! XRPC over HTTP, event streams, the guarded outbound client, telemetry.
+//! XRPC over HTTP, event streams, repositories as files, the guarded outbound client, telemetry.
 //!
 //! It knows no account, repository, host or directory: those are the services'. It depends on the pure
 //! `rochdale-protocol` only.
 
+pub mod car_file;
 pub mod clock;
 pub mod config;
 pub mod encoding;

@@ -77,6 +77,7 @@ const tests = spawn(
       STACK_SECOND_PDS: urls.second_pds ?? '',
       STACK_SECOND_OUTBOX: urls.second_outbox ?? '',
       STACK_REFERENCE: (urls.reference ?? []).join(','),
+      STACK_BINARY: command[command.indexOf('--rochdale') + 1 || command.length] ?? '',
     },
   },
 )

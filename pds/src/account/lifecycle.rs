@@ -13,7 +13,10 @@ use crate::app::{App, Pds};
 use crate::keys::KeyError;
 use crate::repo::WriteError;
 use crate::sequencer::EventDraft;
-use crate::store::account::{AccountChange, ChangeError, Deactivation, Redeem, Set, Takedown};
+use crate::store::account::{AccountChange, ChangeError, Deactivation, Due, Redeem, Set, Takedown};
+
+/// An account brought here is removed again when it is not activated for this long, in ms.
+pub const ABANDONED_AFTER_MS: i64 = 3 * 24 * 60 * 60 * 1000;
 
 /// Why an account was not activated.
 #[derive(Debug, thiserror::Error)]
@@ -126,7 +129,8 @@ pub async fn deactivate(
     delete_after_ms: Option<i64>,
 ) -> Result<(), ChangeError> {
     let state = Deactivation {
-        at_ms: pds.now_ms(),
+        // Never the moment of its making: that marks an account on its way here.
+        at_ms: pds.now_ms().max(account.created_at_ms + 1),
         delete_after_ms,
     };
     let verdict = Verdict {
@@ -183,9 +187,46 @@ pub async fn delete(
     let done = pds.store.accounts.delete(account.id, redeem, event).await;
     pds.accounts.changed(&account);
     pds.sequencer.hide(account.id, done?);
+    forget(&pds, &account);
+    Ok(())
+}
+
+/// Drops what is in memory of a deleted account and has its data removed.
+fn forget(pds: &App, account: &Account) {
     pds.keys.forget(account.id);
     pds.repos.forget(account.id);
     pds.repos.purge_soon();
     tracing::info!(did = %account.did, "account deleted");
+}
+
+/// Deletes an account whose date has come, if it is still deactivated. One that was brought here
+/// and never activated leaves without a word, since nobody was told of it; and it stays while its
+/// DID document names this server, because then it has no other home.
+///
+/// # Errors
+/// When the store fails.
+pub async fn delete_abandoned(pds: &Pds, account: Account) -> Result<(), ChangeError> {
+    let now_ms = pds.now_ms();
+    let due = if account.is_arriving() {
+        match pds.resolver.refresh(&account.did).await {
+            Ok(document) if document.pds() == Some(pds.url.as_str()) => {
+                tracing::info!(did = %account.did, "kept though never activated: its DID names this server");
+                Due::Postponement(now_ms + ABANDONED_AFTER_MS)
+            }
+            // Where it lives is not known: asked again at the next round.
+            Err(error) if error.is_transient() => return Ok(()),
+            Ok(_) | Err(_) => Due::Deletion(None),
+        }
+    } else {
+        let now_us = pds.clock.now_us();
+        Due::Deletion(Some(EventDraft::deleted(account.id, &account.did, now_us)))
+    };
+    let store = &pds.store.accounts;
+    let done = store.settle_abandoned(account.id, now_ms, due).await;
+    pds.accounts.changed(&account);
+    if let Some(seq) = done? {
+        pds.sequencer.hide(account.id, seq);
+        forget(pds, &account);
+    }
     Ok(())
 }

@@ -13,6 +13,7 @@ use rochdale_protocol::syntax::{Did, Handle, Tid};
 use super::email::{self, EmailError};
 use super::handle::{HandleError, SetBy};
 use super::handle_change::{self, ExternalHandleError};
+use super::lifecycle::ABANDONED_AFTER_MS;
 use super::session::{self, Session};
 use super::{Account, AccountId};
 use crate::app::{App, Pds};
@@ -24,9 +25,6 @@ use crate::repo;
 use crate::sequencer::EventDraft;
 use crate::store::StoreError;
 use crate::store::account::{AccountKey, CreateError, NewAccount};
-
-/// An account brought here is removed again when it is not activated for this long, in ms.
-const ABANDONED_AFTER_MS: i64 = 3 * 24 * 60 * 60 * 1000;
 
 /// What a person who signs up gives.
 #[derive(Debug)]

@@ -25,7 +25,7 @@ pub(super) fn rows() -> Vec<Method<Pds>> {
         method(resolve::IDENTITY, Query, "none", PLAIN, resolve::identity),
         method(resolve::REFRESH, Procedure, "none", REFRESH, resolve::refresh),
         method(update_handle::NSID, Procedure, "member", PLAIN, update_handle::handle),
-        method(plc_operation::RECOMMENDED, Query, "member", PLAIN, plc_operation::recommended),
+        method(plc_operation::RECOMMENDED, Query, "any member", PLAIN, plc_operation::recommended),
         method(plc_operation::REQUEST, Procedure, "full or taken down", PLAIN, plc_operation::request),
         method(plc_operation::SIGN, Procedure, "full or taken down", PLAIN, plc_operation::sign),
         method(plc_operation::SUBMIT, Procedure, "member", PLAIN, plc_operation::submit),

@@ -6,8 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use rochdale_protocol::plc::{Operation, Service, UnsignedOperation};
+use rochdale_protocol::plc::{DidData, Operation, Service, UnsignedOperation};
 use rochdale_protocol::syntax::Handle;
+use serde::{Deserialize, Serialize};
 
 /// What this server puts into a DID document of an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +92,81 @@ impl Credentials {
             return Err(OperationFault::Handle);
         }
         Ok(())
+    }
+}
+
+/// The state of a DID as a server recommends it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Recommended {
+    /// Rotation keys, strongest first.
+    pub rotation_keys: Vec<String>,
+    /// Names, the handle first.
+    pub also_known_as: Vec<String>,
+    /// Keys by name.
+    pub verification_methods: BTreeMap<String, String>,
+    /// Services by name.
+    pub services: BTreeMap<String, Service>,
+    /// Which of the rotation keys are the server's own: whoever moves the account away keeps the
+    /// others. Not in the published schema, which allows more fields.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub server_rotation_keys: Vec<String>,
+}
+
+impl Recommended {
+    /// The same beside the other names, keys and services that the DID has at `present`. Rotation
+    /// keys are left as they are.
+    #[must_use]
+    pub fn keeping(mut self, present: &DidData) -> Self {
+        // The first handle is the one that counts: the recommended one takes its place.
+        let names = &present.also_known_as;
+        let handle = names.iter().find(|name| name.starts_with("at://"));
+        for name in names.iter().filter(|name| Some(*name) != handle) {
+            if !self.also_known_as.contains(name) {
+                self.also_known_as.push(name.clone());
+            }
+        }
+        for (name, key) in &present.verification_methods {
+            let entry = self.verification_methods.entry(name.clone());
+            entry.or_insert_with(|| key.clone());
+        }
+        for (name, service) in &present.services {
+            let entry = self.services.entry(name.clone());
+            entry.or_insert_with(|| service.clone());
+        }
+        self
+    }
+}
+
+impl Credentials {
+    /// Our entries beside all that the member put into the DID. Of a DID that lives here already the
+    /// rotation keys stay too, in the member's order; of one on its way here nobody can tell the
+    /// member's keys from those of the server it leaves.
+    #[must_use]
+    pub fn recommend(self, present: Option<&DidData>) -> Recommended {
+        let own = Recommended {
+            rotation_keys: self.rotation_keys.clone(),
+            also_known_as: self.also_known_as,
+            verification_methods: BTreeMap::from([("atproto".to_owned(), self.signing_key)]),
+            services: BTreeMap::from([("atproto_pds".to_owned(), self.service)]),
+            server_rotation_keys: self.rotation_keys,
+        };
+        let Some(present) = present else {
+            return own;
+        };
+        let mut wanted = own.keeping(present);
+        if present.services.get("atproto_pds") == wanted.services.get("atproto_pds") {
+            let ours = std::mem::take(&mut wanted.rotation_keys);
+            let missing = ours.into_iter();
+            let missing = missing.filter(|key| !present.rotation_keys.contains(key));
+            wanted.rotation_keys = present
+                .rotation_keys
+                .iter()
+                .cloned()
+                .chain(missing)
+                .collect();
+        }
+        wanted
     }
 }
 
@@ -199,5 +275,64 @@ mod tests {
         let signed = with_wanted(next.clone(), wanted);
         assert_eq!(signed.rotation_keys, ["b"]);
         assert_eq!(signed.also_known_as, next.also_known_as);
+    }
+
+    fn service(endpoint: &str) -> Service {
+        Service {
+            kind: "AtprotoPersonalDataServer".to_owned(),
+            endpoint: endpoint.to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_a_member_put_into_the_did_is_recommended_too() {
+        let own = Credentials {
+            rotation_keys: vec!["recovery".to_owned(), "server".to_owned()],
+            also_known_as: vec!["at://ada.new".to_owned()],
+            signing_key: "did:key:signing".to_owned(),
+            service: service("https://new.example.org"),
+        };
+        let present = DidData {
+            did: "did:plc:ewvi7nxzyoun6zhxrhs64oiz".parse().unwrap(),
+            rotation_keys: vec!["member".to_owned(), "old".to_owned()],
+            verification_methods: BTreeMap::from([
+                ("atproto".to_owned(), "did:key:before".to_owned()),
+                ("atproto_label".to_owned(), "did:key:labels".to_owned()),
+            ]),
+            also_known_as: ["at://ada.old", "https://ada.example", "at://second.example"]
+                .map(str::to_owned)
+                .to_vec(),
+            services: BTreeMap::from([
+                ("atproto_pds".to_owned(), service("https://old.example.org")),
+                (
+                    "atproto_labeler".to_owned(),
+                    service("https://labels.example.org"),
+                ),
+            ]),
+        };
+        let wanted = own.clone().recommend(Some(&present));
+        assert_eq!(wanted.rotation_keys, ["recovery", "server"]);
+        assert_eq!(
+            wanted.also_known_as,
+            ["at://ada.new", "https://ada.example", "at://second.example"]
+        );
+        assert_eq!(wanted.verification_methods["atproto"], "did:key:signing");
+        assert_eq!(
+            wanted.verification_methods["atproto_label"],
+            "did:key:labels"
+        );
+        assert_eq!(
+            wanted.services["atproto_pds"].endpoint,
+            "https://new.example.org"
+        );
+        assert_eq!(wanted.services.len(), 2);
+        let here = own.clone().service;
+        let mut at_home = present.clone();
+        at_home.services.insert("atproto_pds".to_owned(), here);
+        at_home.rotation_keys = vec!["member".to_owned(), "server".to_owned()];
+        let wanted = own.clone().recommend(Some(&at_home));
+        assert_eq!(wanted.rotation_keys, ["member", "server", "recovery"]);
+        assert_eq!(wanted.server_rotation_keys, ["recovery", "server"]);
+        assert_eq!(own.recommend(None).services.len(), 1);
     }
 }

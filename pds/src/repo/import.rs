@@ -9,8 +9,9 @@
 //! again completes it.
 //! Follows the atproto account migration guide and the repository specification.
 
-mod staged;
-
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt};
@@ -20,6 +21,9 @@ use rochdale_protocol::repo::{
     Action, BlockSource, Commit, CommitError, MstError, SourceError, Tree, car,
 };
 use rochdale_protocol::syntax::{Did, RecordPath, Tid};
+use rochdale_service::car_file::{CarFile, CarFileError, CarFileWriter};
+use rochdale_service::clock::random;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::batch::{NewRecord, RecordError, RecordTraits};
 use super::plan::Source;
@@ -27,22 +31,25 @@ use super::seal::sign;
 use super::shelf::Shelf;
 use super::slots::{Open, Slot, Turn};
 use super::{CommitMeta, Inner, Repos, WriteError, rev};
-use crate::account::Account;
+use crate::account::{Account, AccountId};
 use crate::sequencer::EventDraft;
 use crate::store::repo::{AccountRule, ApplyError, BlobRule, Head, RecordChange, RepoWrite};
 use crate::store::{StoreError, node, read_error, repo as store, write_error};
-use staged::{Staged, Writer};
 
 /// Records changed by one value.
 const CHANGES_PER_VALUE: usize = 100;
 /// Bytes of records changed by one value.
 const BYTES_PER_VALUE: usize = 512 << 10;
+/// Blocks of all imports under way, whose index is in memory: about 16 bytes each.
+pub(super) const BLOCKS_UNDER_WAY: usize = 6_000_000;
+/// Blocks by which an import's part of that grows.
+const BLOCKS_PER_PERMIT: u32 = 8_192;
 
 /// Why a repository was not taken in.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// Over the configured limit.
-    #[error("the repository is larger than {limit_bytes} bytes")]
+    #[error("the repository is larger than {limit_bytes} bytes, or of too many blocks")]
     TooLarge {
         /// The limit.
         limit_bytes: u64,
@@ -63,12 +70,6 @@ pub enum ImportError {
         given: Did,
         /// Whose it must be.
         wanted: Did,
-    },
-    /// Its revision is not from the past.
-    #[error("revision {rev} lies in the future")]
-    Revision {
-        /// The revision.
-        rev: Tid,
     },
     /// A record's block is not in the file.
     #[error("the block of record {path} is missing")]
@@ -102,12 +103,25 @@ pub enum ImportError {
     Write(#[from] WriteError),
     /// The disk failed.
     #[error("the import could not be kept on disk")]
-    Disk(#[from] std::io::Error),
+    Disk(#[from] io::Error),
 }
 
 impl From<StoreError> for ImportError {
     fn from(error: StoreError) -> Self {
         Self::Write(error.into())
+    }
+}
+
+impl ImportError {
+    fn of_file(error: CarFileError, limit_bytes: u64) -> Self {
+        match error {
+            CarFileError::Car(car::CarError::TooLong(_)) | CarFileError::TooManyBlocks => {
+                Self::TooLarge { limit_bytes }
+            }
+            CarFileError::Car(error) => Self::Car(error),
+            CarFileError::Roots => Self::Roots,
+            CarFileError::Disk(error) => Self::Disk(error),
+        }
     }
 }
 
@@ -132,26 +146,51 @@ impl Repos {
         limit_bytes: u64,
         mut body: impl Stream<Item = Result<bytes::Bytes, E>> + Unpin,
     ) -> Result<CommitMeta, ImportError> {
-        let folder = self
-            .inner
-            .database
-            .path()
-            .parent()
-            .map(std::path::Path::to_owned);
-        let mut writer = Writer::create(folder.as_deref(), limit_bytes)?;
+        let inner = &self.inner;
+        let file = scratch(inner.database.path().parent())?;
+        let mut writer = CarFileWriter::new(file, limit_bytes);
+        let mut room = Room::new(&inner.import_blocks);
         while let Some(piece) = body.next().await {
             let piece = piece.map_err(|error| ImportError::Body(error.to_string()))?;
-            // Buffered: a piece costs a copy, and a write to the page cache now and then.
-            writer.feed(&piece)?;
+            let fed = writer.feed(&piece);
+            fed.map_err(|error| ImportError::of_file(error, limit_bytes))?;
+            room.grow(writer.blocks())?;
         }
-        let staged = Arc::new(writer.finish()?);
+        let file = writer
+            .finish()
+            .map_err(|error| ImportError::of_file(error, limit_bytes))?;
+        let staged = Arc::new(file);
         let (inner, account) = (Arc::clone(&self.inner), Arc::clone(account));
         let (answer, answered) = tokio::sync::oneshot::channel();
         self.inner.tasks.spawn("repo-import", async move {
             // Nobody may be waiting any more: the import is completed all the same.
             let _gone = answer.send(inner.import(account, staged).await);
+            drop(room);
         });
         answered.await.map_err(|_| WriteError::Interrupted)?
+    }
+
+    /// Accounts whose import was interrupted, right after the start.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn interrupted_imports(&self) -> Result<Vec<AccountId>, StoreError> {
+        let found = self.inner.database.read(store::importing).await;
+        found.map_err(read_error)
+    }
+
+    /// Makes a valid repository of what an interrupted import of `account` left, if there was one.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn finish_import(&self, account: &Arc<Account>) -> Result<(), WriteError> {
+        let (inner, account) = (Arc::clone(&self.inner), Arc::clone(account));
+        self.owned("repo-heal", async move {
+            let slot = inner.slots.get(account.id);
+            let mut turn = slot.turn().await?;
+            inner.heal(&account, &slot, &mut turn).await
+        })
+        .await
     }
 }
 
@@ -159,17 +198,16 @@ impl Inner {
     async fn import(
         self: Arc<Self>,
         account: Arc<Account>,
-        staged: Arc<Staged>,
+        staged: Arc<CarFile>,
     ) -> Result<CommitMeta, ImportError> {
-        let commit = staged.commit(&account.did)?;
+        let commit = commit(&staged, &account.did)?;
         let now_us = self.clock.now_us();
-        if rev::is_from_the_future(commit.rev, now_us) {
-            return Err(ImportError::Revision { rev: commit.rev });
-        }
         let slot = self.slots.get(account.id);
         let mut turn = slot.turn().await?;
         self.heal(&account, &slot, &mut turn).await?;
         let head = self.open(&slot, &mut turn).await?.head.clone();
+        // A revision from a clock that was wrong is passed over: relays took none of that time, and
+        // would take nothing after it.
         let rev = rev::anew(head.rev, now_us).max(rev::anew(commit.rev, now_us));
         let work = Arc::new(Import {
             inner: Arc::clone(&self),
@@ -183,7 +221,7 @@ impl Inner {
         let checking = Arc::clone(&work);
         tokio::task::spawn_blocking(move || checking.each_change(|_| Ok(true)))
             .await
-            .map_err(std::io::Error::other)??;
+            .map_err(io::Error::other)??;
         // From here on the records are on their way: what is in memory fits no more.
         self.slots.drop_tree(&slot, &mut turn);
         let account = work.account.id;
@@ -261,12 +299,61 @@ impl Inner {
     }
 }
 
+/// An empty file in `folder` without a name: it is gone with the process.
+fn scratch(folder: Option<&Path>) -> io::Result<File> {
+    let name = format!("import-{}", data_encoding::HEXLOWER.encode(&random::<8>()));
+    let path = folder.unwrap_or(Path::new(".")).join(name);
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(&path)?;
+    fs::remove_file(&path)?;
+    Ok(file)
+}
+
+/// The commit of a file, if it is one of `did`.
+fn commit(file: &CarFile, did: &Did) -> Result<Commit, ImportError> {
+    let block = file.read(&file.root())?.ok_or(ImportError::Roots)?;
+    let commit = Commit::decode(&block)?;
+    if commit.did == *did {
+        return Ok(commit);
+    }
+    Err(ImportError::OtherAccount {
+        given: commit.did,
+        wanted: did.clone(),
+    })
+}
+
+/// The memory of one import's index, out of what all may take.
+struct Room {
+    of: Arc<Semaphore>,
+    taken: Vec<OwnedSemaphorePermit>,
+}
+
+impl Room {
+    fn new(of: &Arc<Semaphore>) -> Self {
+        Self {
+            of: Arc::clone(of),
+            taken: Vec::new(),
+        }
+    }
+
+    fn grow(&mut self, blocks: usize) -> Result<(), WriteError> {
+        while blocks > self.taken.len() * BLOCKS_PER_PERMIT as usize {
+            let more = Arc::clone(&self.of).try_acquire_many_owned(BLOCKS_PER_PERMIT);
+            self.taken.push(more.map_err(|_full| WriteError::Busy)?);
+        }
+        Ok(())
+    }
+}
+
 /// One import under way.
 struct Import {
     inner: Arc<Inner>,
     account: Arc<Account>,
     slot: Arc<Slot>,
-    staged: Arc<Staged>,
+    staged: Arc<CarFile>,
     head: Head,
     commit: Commit,
     rev: Tid,
@@ -274,7 +361,7 @@ struct Import {
 
 /// The file first, then what is here.
 struct Both<'a> {
-    staged: &'a Staged,
+    staged: &'a CarFile,
     shelf: Shelf<'a>,
 }
 
@@ -389,14 +476,13 @@ impl Import {
                 signing_key: None,
                 event: None,
             };
-            let blobs_gone = Arc::clone(&self.inner.blobs_gone);
+            let now_ms = self.inner.clock.now_ms();
             self.inner
                 .database
-                .write_background(move |tx| store::stage(tx, &write))
+                .write_background(move |tx| store::stage(tx, &write, now_ms))
                 .await
-                .map_err(|error| WriteError::from(write_error::<ApplyError>(error)))?
-                .then(|| blobs_gone.notify_one());
+                .map_err(|error| WriteError::from(write_error::<ApplyError>(error)))?;
         }
-        reader.await.map_err(std::io::Error::other)?
+        reader.await.map_err(io::Error::other)?
     }
 }

@@ -104,6 +104,12 @@ impl Nodes {
             .or_else(|| self.kept_nodes.get(cid).cloned())
     }
 
+    /// How many nodes the tree has when `stored` rows are there, written ones on their way included.
+    pub(super) fn total(&self, stored: u64) -> u64 {
+        let new = self.added.values().filter(|node| !node.stored).count();
+        (stored + new as u64).saturating_sub(self.deleted.len() as u64)
+    }
+
     /// A record block that was replaced while an export runs.
     pub(super) fn kept_record(&self, cid: &Cid) -> Option<Bytes> {
         self.kept_records.get(cid).cloned()

@@ -23,7 +23,7 @@ const ROWS_PER_READ: usize = 2_000;
 pub struct RepoStatus {
     /// The newest commit.
     pub head: Head,
-    /// Blocks of the present tree: records, stored nodes and the commit.
+    /// Blocks of the present tree: records, nodes and the commit.
     pub blocks: u64,
     /// Records.
     pub records: u64,
@@ -50,6 +50,7 @@ impl Repos {
     /// # Errors
     /// When the store fails, or there is no repository.
     pub async fn status(&self, account: AccountId) -> Result<RepoStatus, WriteError> {
+        let slot = self.inner.slots.get(account);
         let found = self
             .inner
             .database
@@ -58,9 +59,10 @@ impl Repos {
                     return Ok(None);
                 };
                 let records = record::count(conn, account)?;
-                let nodes = node::count(conn, account)?.max(1);
+                let stored = node::count(conn, account)?;
+                let nodes = slot.nodes.lock().total(stored);
                 let (expected_blobs, imported_blobs) = blob::counts(conn, account)?;
-                let blocks = records + nodes + 1;
+                let blocks = records + nodes.max(1) + 1;
                 Ok(Some(RepoStatus {
                     head,
                     blocks,

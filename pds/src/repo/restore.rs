@@ -174,9 +174,10 @@ impl Inner {
             signing_key: None,
             event: None,
         };
+        let now_ms = self.clock.now_ms();
         let staged = self
             .database
-            .write_background(move |tx| store::stage(tx, &write));
+            .write_background(move |tx| store::stage(tx, &write, now_ms));
         staged.await.map_err(write_error::<ApplyError>)?;
         Ok(())
     }

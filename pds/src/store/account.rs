@@ -19,7 +19,7 @@ use crate::account::{Account, AccountId};
 use crate::keys::SealedKey;
 use crate::repo::InitialRepo;
 use crate::sequencer::EventDraft;
-pub use change::{AccountChange, ChangeError, Deactivation, NewCode, Redeem, Set, Takedown};
+pub use change::{AccountChange, ChangeError, Deactivation, Due, NewCode, Redeem, Set, Takedown};
 
 /// Promised keys that are kept at most: anybody may ask for one.
 const RESERVED_KEYS_MAX: i64 = 50_000;
@@ -116,6 +116,17 @@ pub trait AccountStore: Send + Sync {
         redeem: Option<Redeem>,
         event: EventDraft,
     ) -> BoxFuture<'_, Result<u64, ChangeError>>;
+
+    /// Does what is `due` with an account that is still deactivated and whose deletion date is not
+    /// after `now_ms`. Answers the number of the event that tells of the deletion, 0 without one, or
+    /// `None` when nothing was deleted: because that is not due, or the account was activated
+    /// meanwhile.
+    fn settle_abandoned(
+        &self,
+        account: AccountId,
+        now_ms: i64,
+        due: Due,
+    ) -> BoxFuture<'_, Result<Option<u64>, ChangeError>>;
 
     /// Keeps a code and queues its mail, both instead of the ones before for the same purpose.
     /// Nothing happens, and the answer is `false`, when one that was made after `unless_after_ms` is
@@ -250,11 +261,30 @@ impl AccountStore for SqliteAccounts {
             if let Some(code) = redeem {
                 account_change::redeem(db, account, &code)?;
             }
-            erase(db, account)?;
-            super::purge::mark(db, account)?;
-            let frames = super::event::append(db, &[event])?;
-            let seq = frames.first().map_or(0, |frame| frame.seq);
-            Ok((seq, frames))
+            delete(db, account, Some(event))
+        })
+    }
+
+    fn settle_abandoned(
+        &self,
+        account: AccountId,
+        now_ms: i64,
+        due: Due,
+    ) -> BoxFuture<'_, Result<Option<u64>, ChangeError>> {
+        self.write(move |db| {
+            if !account_row::is_abandoned(db, account, now_ms)? {
+                return Ok((None, Vec::new()));
+            }
+            match due {
+                Due::Deletion(event) => {
+                    let (seq, frames) = delete(db, account, event)?;
+                    Ok((Some(seq), frames))
+                }
+                Due::Postponement(until_ms) => {
+                    account_row::set_delete_after(db, account, until_ms)?;
+                    Ok((None, Vec::new()))
+                }
+            }
         })
     }
 
@@ -306,6 +336,20 @@ impl AccountStore for SqliteAccounts {
     fn reserved_key(&self, did: String) -> BoxFuture<'_, Result<Option<ReservedKey>, StoreError>> {
         self.read(move |db| account_change::reserved_key(db, &did))
     }
+}
+
+/// Deletes an account; answers the number of the event, and its frame.
+fn delete(
+    db: &Connection,
+    account: AccountId,
+    event: Option<EventDraft>,
+) -> Result<(u64, Vec<Frame>), ChangeError> {
+    erase(db, account)?;
+    super::purge::mark(db, account)?;
+    let events: Vec<EventDraft> = event.into_iter().collect();
+    let frames = super::event::append(db, &events)?;
+    let seq = frames.first().map_or(0, |frame| frame.seq);
+    Ok((seq, frames))
 }
 
 fn create(db: &Connection, new: NewAccount) -> Result<(AccountId, Vec<Frame>), CreateError> {

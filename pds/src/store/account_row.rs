@@ -65,6 +65,30 @@ pub(super) fn served(db: &Connection, now_ms: i64) -> rusqlite::Result<Vec<Accou
     .collect()
 }
 
+/// Whether [`abandoned`] holds for an account.
+pub(super) fn is_abandoned(
+    db: &Connection,
+    account: AccountId,
+    now_ms: i64,
+) -> rusqlite::Result<bool> {
+    db.prepare_cached(
+        "SELECT 1 FROM account
+         WHERE id = ?1 AND delete_after_ms <= ?2 AND deactivated_at_ms IS NOT NULL",
+    )?
+    .exists([account.0, now_ms])
+}
+
+/// Changes the deletion date of a deactivated account.
+pub(super) fn set_delete_after(
+    db: &Connection,
+    account: AccountId,
+    until_ms: i64,
+) -> rusqlite::Result<()> {
+    db.prepare_cached("UPDATE account SET delete_after_ms = ?2 WHERE id = ?1")?
+        .execute([account.0, until_ms])?;
+    Ok(())
+}
+
 /// A page of accounts in the order of creation, after row `after`.
 pub(super) fn page(
     db: &Connection,

@@ -119,6 +119,25 @@ pub(super) fn drop_unlinked(
     Ok(any)
 }
 
+/// Makes those `lost` blobs that nothing refers to any more uploads of `now_ms` again: the next
+/// reference keeps them, without one they go with other stale uploads.
+pub(super) fn loosen_unlinked(
+    tx: &Connection,
+    account: AccountId,
+    lost: &BTreeSet<Cid>,
+    now_ms: u64,
+) -> Result<(), StoreError> {
+    for cid in lost {
+        if !is_linked(tx, account, cid)? {
+            tx.prepare_cached(
+                "UPDATE blob SET permanent = 0, uploaded_at_ms = ?3 WHERE account = ?1 AND cid = ?2",
+            )?
+            .execute(params![account.0, digest(cid), now_ms as i64])?;
+        }
+    }
+    Ok(())
+}
+
 /// Whether a record refers to the blob.
 ///
 /// # Errors

@@ -187,12 +187,13 @@ pub fn apply_before(
     })
 }
 
-/// Applies only the records of `write`, while an import is under way; head and events stay.
-/// True when blob files have become due for removal.
+/// Applies only the records of `write`, while an import is under way; head and events stay. A blob
+/// that loses its last record may be referred to by one that is still to come, so it only counts
+/// as uploaded at `now_ms` from then on.
 ///
 /// # Errors
 /// As [`apply`].
-pub fn stage(tx: &Connection, write: &RepoWrite) -> Result<bool, ApplyError> {
+pub fn stage(tx: &Connection, write: &RepoWrite, now_ms: u64) -> Result<(), ApplyError> {
     match head(tx, write.account)? {
         Some(present) if present.cid == write.expects => {}
         Some(present) => {
@@ -202,7 +203,8 @@ pub fn stage(tx: &Connection, write: &RepoWrite) -> Result<bool, ApplyError> {
         }
         None => return Err(ApplyError::NoRepo),
     }
-    apply_changes(tx, write)
+    let lost = relink_records(tx, write)?;
+    Ok(blobs::loosen_unlinked(tx, write.account, &lost, now_ms)?)
 }
 
 /// Notes that the records of an account are being replaced: until [`end_import`] they and the
@@ -237,14 +239,30 @@ pub fn is_importing(conn: &Connection, account: AccountId) -> Result<bool, Store
         .query_row([account.0], |row| row.get(0))?)
 }
 
+/// Accounts whose import is under way, or was interrupted.
+///
+/// # Errors
+/// Whatever SQLite reports.
+pub fn importing(conn: &Connection) -> Result<Vec<AccountId>, StoreError> {
+    let mut select = conn.prepare("SELECT account FROM import ORDER BY account")?;
+    let rows = select.query_map([], |row| row.get(0).map(AccountId))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 fn apply_changes(tx: &Connection, write: &RepoWrite) -> Result<bool, ApplyError> {
+    let lost = relink_records(tx, write)?;
+    Ok(blobs::drop_unlinked(tx, write.account, &lost)?)
+}
+
+/// Changes the records and their links; answers the blobs that lost a reference.
+fn relink_records(tx: &Connection, write: &RepoWrite) -> Result<BTreeSet<Cid>, ApplyError> {
     let mut lost = BTreeSet::new();
     for change in &write.changes {
         let collection = intern(tx, &change.path.collection)?;
         apply_record(tx, write, collection, change)?;
         blobs::relink(tx, write, collection, change, &mut lost)?;
     }
-    Ok(blobs::drop_unlinked(tx, write.account, &lost)?)
+    Ok(lost)
 }
 
 fn check_account(tx: &Connection, write: &RepoWrite) -> Result<(), ApplyError> {

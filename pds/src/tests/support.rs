@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -146,6 +147,8 @@ pub(super) struct Server {
     pub(super) folder: tempfile::TempDir,
     client: Outbound,
     shutdown: Shutdown,
+    raw: Raw,
+    limits: LimitsConfig,
 }
 
 impl Drop for Server {
@@ -183,31 +186,48 @@ impl Server {
             handle_domains: vec![".test".to_owned()],
             invites_required: false,
             admin_password: Some(Secret::new(ADMIN)),
-            plc_url: plc_url.clone(),
+            plc_url,
             password_memory_kib: 64,
             password_passes: 1,
             ..Raw::default()
         };
         change(&mut raw);
-        let mut resolver = rochdale_resolver::Config::new(plc_url);
-        resolver.dev = true;
-        let config = Config::validate(raw, Shared { resolver, limits }).unwrap();
-        let shutdown = Shutdown::new();
-        let env = Env {
-            clock: clock.shared(),
-            shutdown: shutdown.clone(),
-            outbound: client.clone(),
-            dev: true,
-        };
-        let running = start(config, env).await.unwrap();
-        Self {
-            url: running.url,
+        let mut server = Self {
+            url: String::new(),
             directory,
             clock,
             folder,
             client,
-            shutdown,
-        }
+            shutdown: Shutdown::new(),
+            raw,
+            limits,
+        };
+        server.run().await;
+        server
+    }
+
+    async fn run(&mut self) {
+        let mut resolver = rochdale_resolver::Config::new(self.raw.plc_url.clone());
+        resolver.dev = true;
+        let limits = self.limits.clone();
+        let config = Config::validate(self.raw.clone(), Shared { resolver, limits }).unwrap();
+        let env = Env {
+            clock: self.clock.shared(),
+            shutdown: self.shutdown.clone(),
+            outbound: self.client.clone(),
+            dev: true,
+        };
+        let running = start(config, env).await.unwrap();
+        self.url = running.url;
+        self.raw.port = running.address.port();
+    }
+
+    /// Stops the server and starts it again, on the same folder and port.
+    pub(super) async fn restart(&mut self) {
+        self.shutdown.request();
+        self.shutdown.finish(Duration::from_secs(4)).await;
+        self.shutdown = Shutdown::new();
+        self.run().await;
     }
 
     /// Any request, answered with status, headers and bytes.

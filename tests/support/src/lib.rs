@@ -12,12 +12,14 @@
 
 mod firehose;
 mod member;
+mod second;
 mod stack;
 mod strace;
 mod verify;
 
 pub use firehose::{Firehose, Seen};
 pub use member::{Created, Member, Refused};
+pub use second::{SecondPds, mailed_code};
 pub use stack::{Options, Stack};
 pub use strace::Strace;
 pub use verify::{signing_key, verify_export};

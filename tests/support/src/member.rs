@@ -75,6 +75,38 @@ impl Member {
         }
     }
 
+    /// The same member, signed in at the PDS with the base URL `pds`.
+    pub async fn at(&self, pds: &str) -> Self {
+        let answer = self
+            .http
+            .post(format!("{pds}/xrpc/com.atproto.server.createSession"))
+            .json(&json!({ "identifier": self.did, "password": Self::PASSWORD }))
+            .send()
+            .await
+            .expect("the PDS answers");
+        let session = refuse(answer).await.expect("a session");
+        let text = |key: &str| session[key].as_str().expect(key).to_owned();
+        Self {
+            handle: text("handle"),
+            access: text("accessJwt"),
+            refresh: text("refreshJwt"),
+            pds: pds.to_owned(),
+            ..self.clone()
+        }
+    }
+
+    /// Uploads a blob; gives the reference to put into a record.
+    pub async fn uploads(&self, kind: &str, bytes: Vec<u8>) -> Value {
+        let request = self
+            .http
+            .post(format!("{}/xrpc/com.atproto.repo.uploadBlob", self.pds))
+            .bearer_auth(&self.access)
+            .header("content-type", kind)
+            .body(bytes);
+        let answer = request.send().await.expect("the PDS answers");
+        refuse(answer).await.expect("the blob is accepted")["blob"].clone()
+    }
+
     /// Calls a procedure with a JSON body.
     ///
     /// # Errors

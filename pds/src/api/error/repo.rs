@@ -109,8 +109,7 @@ impl From<ImportError> for XrpcError {
             | ImportError::Missing { .. }
             | ImportError::Path { .. }
             | ImportError::Record { .. }
-            | ImportError::Tree(_)
-            | ImportError::Revision { .. } => invalid(error),
+            | ImportError::Tree(_) => invalid(error),
             ImportError::Body(message) => XrpcError::invalid_request(message),
             ImportError::Write(error) => error.into(),
             ImportError::Disk(cause) => disk(cause),

@@ -16,8 +16,10 @@ use crate::account::{Account, mailed};
 use crate::api::error::invalid;
 use crate::api::server::mail_budget;
 use crate::app::{App, Pds};
-use crate::auth::{FullOrTakenDown, Member};
-use crate::identity::operation::{Credentials, OperationFault, Wanted, at_name, with_wanted};
+use crate::auth::{AnyMember, FullOrTakenDown, Member};
+use crate::identity::operation::{
+    Credentials, OperationFault, Recommended, Wanted, at_name, with_wanted,
+};
 use crate::identity::plc::PlcClientError;
 use crate::keys::KeyError;
 use crate::sequencer::EventDraft;
@@ -53,51 +55,21 @@ fn credentials(pds: &App, account: &Account) -> Result<Credentials, KeyError> {
     })
 }
 
-/// The keys of this server, behind those that the member has put into a DID that lives here already,
-/// in the member's order. Of a DID that is to move here the old keys are somebody else's business.
-async fn recommended_keys(
-    pds: &App,
-    account: &Account,
-    ours: Vec<String>,
-) -> Result<Vec<String>, PlcClientError> {
-    if !account.did.is_plc() {
-        return Ok(ours);
-    }
-    let state = match pds.plc.state(&account.did).await {
-        Ok(state) => state,
-        Err(PlcClientError::NotFound(_) | PlcClientError::Tombstoned(_)) => return Ok(ours),
-        Err(error) => return Err(error),
-    };
-    let service = state.data.services.get("atproto_pds");
-    if service.is_none_or(|service| service.endpoint != pds.url) {
-        return Ok(ours);
-    }
-    let mut keys = state.data.rotation_keys;
-    let missing = ours.into_iter().filter(|key| !keys.contains(key));
-    keys.extend(missing.collect::<Vec<_>>());
-    Ok(keys)
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Recommended {
-    rotation_keys: Vec<String>,
-    also_known_as: Vec<String>,
-    verification_methods: BTreeMap<&'static str, String>,
-    services: BTreeMap<&'static str, Service>,
-}
-
 pub(super) async fn recommended(
     State(pds): State<Pds>,
-    caller: Member,
+    AnyMember(caller): AnyMember,
 ) -> Result<Output<Recommended>, XrpcError> {
     let own = credentials(&pds, &caller.account)?;
-    Ok(Output(Recommended {
-        rotation_keys: recommended_keys(&pds, &caller.account, own.rotation_keys).await?,
-        also_known_as: own.also_known_as,
-        verification_methods: BTreeMap::from([("atproto", own.signing_key)]),
-        services: BTreeMap::from([("atproto_pds", own.service)]),
-    }))
+    let present = if caller.did().is_plc() {
+        match pds.plc.state(caller.did()).await {
+            Ok(state) => Some(state.data),
+            Err(PlcClientError::NotFound(_) | PlcClientError::Tombstoned(_)) => None,
+            Err(error) => return Err(error.into()),
+        }
+    } else {
+        None
+    };
+    Ok(Output(own.recommend(present.as_ref())))
 }
 
 pub(super) async fn request(

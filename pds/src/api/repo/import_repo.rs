@@ -23,6 +23,9 @@ pub(super) async fn handle(
         ));
     }
     let limit_bytes = pds.config.import_limit_bytes;
+    if limit_bytes == 0 {
+        return Err(invalid("this server takes no repositories in"));
+    }
     if body.content_length.is_some_and(|bytes| bytes > limit_bytes) {
         return Err(XrpcError::payload_too_large(limit_bytes));
     }

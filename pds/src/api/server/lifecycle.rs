@@ -114,7 +114,8 @@ pub(super) async fn check(
     caller: Member,
 ) -> Result<Output<Status>, XrpcError> {
     let repo = pds.repos.status(caller.id()).await?;
-    let valid_did = match pds.resolver.did_document(caller.did()).await {
+    // Asked anew: the document may have changed a moment ago, which is what the caller waits for.
+    let valid_did = match pds.resolver.refresh(caller.did()).await {
         Ok(document) => lifecycle::check_document(&pds, &caller.account, &document).is_ok(),
         Err(_unresolvable) => false,
     };

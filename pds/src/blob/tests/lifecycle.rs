@@ -322,3 +322,22 @@ async fn one_account_sends_so_many_bodies_at_a_time_and_others_do_not_wait_for_i
     drop(futures::future::join_all(hanging).await);
     assert_eq!(files(&temp), 0, "bodies that broke off leave nothing");
 }
+
+#[tokio::test]
+async fn a_blob_that_an_import_takes_from_one_record_and_gives_to_a_later_one_stays() {
+    let (old, new) = (Rig::start().await, Rig::start().await);
+    let (here, there) = (new.member("ada").await, old.member("ada").await);
+    let blobs = blobs(&new);
+    let blob = upload(&blobs, &here, b"picture").await;
+    new.write(&here, post("0first", &blob)).await.unwrap();
+    // There a later record has the picture, with hundreds of others between.
+    upload(&super::blobs(&old), &there, b"picture").await;
+    old.notes(&there, 450).await;
+    old.write(&there, post("zlast", &blob)).await.unwrap();
+    let file = collect(old.repos.export(there.id, None).await.unwrap());
+    let body = stream::iter([Ok::<_, String>(file.await.unwrap())]);
+    new.repos.import(&here, 1 << 20, body).await.unwrap();
+    blobs.sweep().await.unwrap();
+    assert_eq!(content(&blobs, &here, &blob.cid).await.unwrap(), b"picture");
+    assert!(blobs.missing(here.id, None, 10).await.unwrap().is_empty());
+}

@@ -95,6 +95,10 @@ async fn an_import_cut_off_by_a_crash_leaves_a_valid_repository_and_can_be_repea
     let new = new.crash().await;
     let refused = new.repos.export(here.id, None).await;
     assert!(matches!(refused, Err(WriteError::ImportUnfinished)));
+    assert_eq!(new.repos.interrupted_imports().await.unwrap(), [here.id]);
+    new.repos.finish_import(&here).await.unwrap();
+    assert_eq!(new.export(&here).await.1, new.table(&here).await);
+    assert_eq!(new.repos.interrupted_imports().await.unwrap(), []);
     new.write(&here, create(&note_path("later"), "x"))
         .await
         .unwrap();
@@ -155,4 +159,18 @@ async fn files_that_are_no_repository_of_the_account_change_nothing() {
     let missing = import(cut.into_bytes().into(), LIMIT).await;
     assert!(matches!(missing, ImportError::Missing { .. }), "{missing}");
     assert_eq!(rig.export(&ada).await.1, before.1);
+}
+
+#[tokio::test]
+async fn a_repository_from_a_clock_far_ahead_is_taken_in_under_our_own_time() {
+    let (old, new) = (Rig::start().await, Rig::start().await);
+    let there = old.member("ada").await;
+    old.clock
+        .advance(std::time::Duration::from_secs(400 * 24 * 60 * 60));
+    old.notes(&there, 5).await;
+    let file = file_of(&old, &there).await;
+    let here = new.member("ada").await;
+    let made = new.repos.import(&here, LIMIT, body(&file)).await.unwrap();
+    assert!(made.rev.micros() < NOW_US + 60_000_000, "relays take it");
+    assert_eq!(new.export(&here).await.1, old.table(&there).await);
 }

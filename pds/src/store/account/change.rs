@@ -163,6 +163,15 @@ pub struct NewCode {
     pub mail: NewMail,
 }
 
+/// What is done with an account whose deletion date has come.
+#[derive(Debug)]
+pub enum Due {
+    /// It is deleted; the event, if anybody is to be told, is sent in the same transaction.
+    Deletion(Option<EventDraft>),
+    /// It stays until another date, Unix ms.
+    Postponement(i64),
+}
+
 /// Why a change was not applied. Nothing changed.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {

@@ -55,6 +55,12 @@ impl StreamReader {
         self.roots.as_deref()
     }
 
+    /// Where in the file the next block's section begins: just after the block given out last.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.fed - self.buffer.len() as u64
+    }
+
     /// The next whole block that has arrived, with its checked CID (`None`: of another form, not
     /// checked); `Ok(None)` asks for more.
     ///
@@ -72,7 +78,7 @@ impl StreamReader {
         if self.buffer.is_empty() {
             return Ok(None);
         }
-        let offset = self.fed - self.buffer.len() as u64;
+        let offset = self.position();
         let Some((section, rest)) = split_section(&self.buffer, offset, self.limits.block_bytes)?
         else {
             return Ok(None);
