@@ -127,6 +127,43 @@ async fn blobs_of_an_import_are_missing_until_they_come_and_no_sweep_takes_them(
 }
 
 #[tokio::test]
+async fn missing_blobs_are_listed_page_by_page_with_a_record_that_needs_each() {
+    let (old, new) = (Rig::start().await, Rig::start().await);
+    let there_blobs = blobs(&old);
+    let there = old.member("ada").await;
+    for n in 0..5_u8 {
+        let blob = upload(&there_blobs, &there, &[n]).await;
+        old.write(&there, post(&format!("n{n}"), &blob))
+            .await
+            .unwrap();
+        old.write(&there, post(&format!("z{n}"), &blob))
+            .await
+            .unwrap();
+    }
+    let file = collect(old.repos.export(there.id, None).await.unwrap())
+        .await
+        .unwrap();
+    let (here, blobs) = (new.member("ada").await, blobs(&new));
+    let body = stream::iter([Ok::<_, String>(file)]);
+    new.repos.import(&here, 1 << 20, body).await.unwrap();
+    let (mut seen, mut after) = (Vec::new(), None);
+    loop {
+        let page = blobs.missing(here.id, after, 2).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some(last.cid);
+        seen.extend(page);
+    }
+    assert_eq!(seen.len(), 5, "each once");
+    assert!(seen.is_sorted_by(|a, b| a.cid < b.cid));
+    for missing in seen {
+        let n = missing.path.rkey.as_str().as_bytes()[1] - b'0';
+        assert_eq!(missing.cid, Cid::raw(&[n]));
+        upload(&blobs, &here, &[n]).await;
+    }
+    assert!(blobs.missing(here.id, None, 2).await.unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn an_upload_that_comes_again_keeps_its_record_and_repairs_a_lost_file() {
     let places = Places::start().await;
     for (n, (blobs, folder)) in places.each().into_iter().enumerate() {

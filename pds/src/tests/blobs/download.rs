@@ -1,5 +1,7 @@
 //! `getBlob`: headers, conditions, ranges, and who may read.
 
+use rochdale_protocol::data::Cid;
+
 use super::*;
 
 #[tokio::test]
@@ -141,4 +143,45 @@ async fn a_taken_down_blob_is_not_found_and_its_reversal_brings_it_back() {
     assert_eq!(take_down(&server, &ada, &cid, false).await.0, 200);
     let (status, _, bytes) = get(&server, Method::GET, &path, &[]).await;
     assert_eq!((status, &bytes[..]), (200, &b"hello"[..]));
+}
+
+#[tokio::test]
+async fn blobs_are_listed_once_each_page_by_page_and_since_a_revision() {
+    let server = Server::start().await;
+    let ada = server.member("ada").await;
+    let mut cids = Vec::new();
+    for text in ["one", "two", "three", "one"] {
+        cids.push(publish(&server, &ada, "text/plain", text.as_bytes()).await);
+    }
+    let head = format!("/xrpc/com.atproto.sync.getLatestCommit?did={}", ada.did);
+    let (_, before) = server.get(&head, &[]).await;
+    let later = publish(&server, &ada, "text/plain", b"later").await;
+    cids.push(later.clone());
+    cids.sort_by_key(|cid| *cid.parse::<Cid>().unwrap().digest());
+    cids.dedup();
+
+    let list = format!("/xrpc/com.atproto.sync.listBlobs?did={}", ada.did);
+    let (mut seen, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let (status, page) = server.get(&format!("{list}&limit=3{cursor}"), &[]).await;
+        assert_eq!(status, 200, "{page}");
+        let page_cids = page["cids"].as_array().unwrap().iter();
+        seen.extend(page_cids.map(|cid| cid.as_str().unwrap().to_owned()));
+        match page["cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(seen, cids);
+    let rev = before["rev"].as_str().unwrap();
+    let (_, since) = server.get(&format!("{list}&since={rev}"), &[]).await;
+    assert_eq!(since["cids"], json!([later]));
+    for bad in ["limit=0", "limit=1001", "cursor=x", "since=x"] {
+        let (status, refused) = server.get(&format!("{list}&{bad}"), &[]).await;
+        assert_eq!(
+            (status, &refused["error"]),
+            (400, &json!("InvalidRequest")),
+            "{bad}"
+        );
+    }
 }

@@ -242,6 +242,30 @@ async fn uploads_are_limited_by_account_and_not_by_address() {
 }
 
 #[tokio::test]
+async fn another_service_uploads_with_the_members_token_for_just_that() {
+    let server = Server::start().await;
+    let mut ada = server.member("ada").await;
+    let describe = "/xrpc/com.atproto.server.describeServer";
+    let (_, described) = server.get(describe, &[]).await;
+    let aud = described["did"].as_str().unwrap().replace('%', "%25");
+    let token = async |lxm: &str, access: &str| {
+        let path = format!("com.atproto.server.getServiceAuth?aud={aud}&lxm={lxm}");
+        let (status, answer) = server.ask(&path, access).await;
+        assert_eq!(status, 200, "{answer}");
+        answer["token"].as_str().unwrap().to_owned()
+    };
+    let good = token("com.atproto.repo.uploadBlob", &ada.access).await;
+    let other = token("com.atproto.repo.getRecord", &ada.access).await;
+    ada.access = other;
+    let (status, refused) = upload(&server, &ada, "video/mp4", b"film".to_vec()).await;
+    assert_eq!(status, 401, "{refused}");
+    ada.access = good;
+    let (status, answer) = upload(&server, &ada, "video/mp4", b"film".to_vec()).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(used(&server, &ada).await["bytes"], 4);
+}
+
+#[tokio::test]
 async fn credentials_that_are_no_token_are_refused_before_the_body_is_read() {
     let server = Server::start().await;
     let mut ada = server.member("ada").await;
