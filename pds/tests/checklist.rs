@@ -65,6 +65,8 @@ mod second_factor;
 // Records, repositories, the event stream, moderation, repair, and the server below its methods.
 #[path = "checklist/admin.rs"]
 mod admin;
+#[path = "checklist/blobs.rs"]
+mod blobs;
 #[path = "checklist/crud.rs"]
 mod crud;
 #[path = "checklist/layer.rs"]
