@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rochdale_protocol::crypto::PublicKey;
+use rochdale_protocol::syntax::Did;
 use rochdale_protocol::xrpc::service_auth::{self, Claims};
 use serde_json::{Value, json};
 
@@ -113,91 +114,78 @@ async fn row_4_minted_tokens_are_typed_jwt_and_signed_with_the_accounts_key() {
     service_auth::parse(&token).unwrap().verify(&key).unwrap();
 }
 
-#[tokio::test]
-async fn row_4_a_presented_token_is_checked_for_audience_method_time_key_and_replay() {
-    let server = Server::start().await;
-    let own = key(3);
-    let did = server.directory.register("eve.test", &own).await;
+/// What a token of `did` for signing up at `server` says.
+fn good(server: &Server, did: &Did) -> Claims {
     let now = i64::try_from(server.clock.shared().now_ms() / 1000).unwrap();
-    let good = Claims {
+    Claims {
         iat: Some(now),
         iss: did.to_string(),
         aud: server.did(),
         exp: now + 60,
         lxm: Some(CREATE.to_owned()),
         jti: Some("one".to_owned()),
-    };
+    }
+}
+
+/// Presents a token as proof of `did`.
+async fn present(server: &Server, did: &Did, token: &str) -> (u16, Value) {
     let mut body = wish("eve");
     body["did"] = json!(did.as_str());
-    let create = |token: String, body: Value| {
-        let server = &server;
-        async move { server.call(CREATE, &bearer(&token), body).await }
+    server.call(CREATE, &bearer(token), body).await
+}
+
+#[tokio::test]
+async fn row_4_a_presented_token_is_checked_for_audience_method_time_and_issuer() {
+    let server = Server::start().await;
+    let own = key(3);
+    let did = server.directory.register("eve.test", &own).await;
+    let good = good(&server, &did);
+    let now = good.exp - 60;
+    let other = |change: &dyn Fn(&mut Claims)| {
+        let mut claims = good.clone();
+        change(&mut claims);
+        claims
     };
     for (claims, name) in [
+        (other(&|c| c.aud = "did:web:x.org".into()), "BadJwtAudience"),
+        (other(&|c| c.lxm = None), "BadJwtLexiconMethod"),
         (
-            Claims {
-                aud: "did:web:other.org".to_owned(),
-                ..good.clone()
-            },
-            "BadJwtAudience",
-        ),
-        (
-            Claims {
-                lxm: None,
-                ..good.clone()
-            },
+            other(&|c| c.lxm = Some("com.example.x".into())),
             "BadJwtLexiconMethod",
         ),
+        (other(&|c| c.exp = now - 1), "JwtExpired"),
+        (other(&|c| c.exp = now + 86_400), "BadJwt"),
         (
-            Claims {
-                lxm: Some("com.example.x".to_owned()),
-                ..good.clone()
-            },
-            "BadJwtLexiconMethod",
-        ),
-        (
-            Claims {
-                exp: now - 1,
-                ..good.clone()
-            },
-            "JwtExpired",
-        ),
-        (
-            Claims {
-                exp: now + 86_400,
-                ..good.clone()
-            },
+            other(&|c| (c.iat, c.exp) = (Some(now + 3600), now + 3660)),
             "BadJwt",
         ),
-        (
-            Claims {
-                iat: Some(now + 3600),
-                exp: now + 3660,
-                ..good.clone()
-            },
-            "BadJwt",
-        ),
-        (
-            Claims {
-                iss: "eve".to_owned(),
-                ..good.clone()
-            },
-            "BadJwtIss",
-        ),
+        (other(&|c| c.iss = "eve".into()), "BadJwtIss"),
     ] {
-        let answer = create(service_auth::mint(&own, &claims), body.clone()).await;
-        refused(answer, (401, name));
+        let token = service_auth::mint(&own, &claims);
+        refused(present(&server, &did, &token).await, (401, name));
     }
+    ok(present(&server, &did, &service_auth::mint(&own, &good)).await);
+}
+
+#[tokio::test]
+async fn row_4_a_presented_token_is_checked_for_its_key_its_type_and_replay() {
+    let server = Server::start().await;
+    let own = key(3);
+    let did = server.directory.register("eve.test", &own).await;
+    let good = good(&server, &did);
     let forged = service_auth::mint(&key(4), &good);
-    refused(create(forged, body.clone()).await, (401, "BadJwtSignature"));
+    refused(
+        present(&server, &did, &forged).await,
+        (401, "BadJwtSignature"),
+    );
     let ada = server.member("ada").await;
     refused(
-        create(ada.access.clone(), body.clone()).await,
+        present(&server, &did, &ada.access).await,
         (401, "BadJwtType"),
     );
     let token = service_auth::mint(&own, &good);
-    ok(create(token.clone(), body.clone()).await);
-    refused(create(token, body).await, (401, "BadJwt"));
+    ok(present(&server, &did, &token).await);
+    refused(present(&server, &did, &token).await, (401, "BadJwt"));
 }
 
 #[tokio::test]
