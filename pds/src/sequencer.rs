@@ -87,6 +87,7 @@ impl Sequencer {
         let relays = Relays::new(
             parts.outbound,
             Arc::clone(&parts.clock),
+            log.clone(),
             parts.crawlers,
             parts.host,
         );

@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use rochdale_service::sqlite::{Database, ReadError};
 use rochdale_service::stream::{EventLog, Frame, LogError};
 
-use crate::store::{StoreError, event, read_error};
+use crate::store::{StoreError, event, read_error, write_error};
 
 /// Frames in one cold read at most.
 const FRAMES_PER_READ: usize = 500;
@@ -35,6 +35,19 @@ impl Log {
             database: database.clone(),
             head: Arc::new(AtomicU64::new(head)),
         })
+    }
+
+    /// Lets numbers go on above `seq`, which somebody has seen although nothing here has it.
+    ///
+    /// # Errors
+    /// When the store fails; numbers go on as before then.
+    pub(super) async fn raise(&self, seq: u64) -> Result<(), StoreError> {
+        self.database
+            .write(move |tx| event::raise_floor(tx, seq))
+            .await
+            .map_err(write_error::<StoreError>)?;
+        self.advance(seq);
+        Ok(())
     }
 
     /// Moves the head: frames up to `seq` are durable.

@@ -1,5 +1,8 @@
 //! The relays that carry this server's events on: asking to be crawled, and knowing whether they do.
 //!
+//! A relay that has seen higher numbers than this server remembers, because an old copy was restored,
+//! would wait in silence for them: numbers then go on above what it has seen.
+//!
 //! Owns how often. A relay is asked at start, with new events at most once in twenty minutes, and
 //! soon after a subscriber was lost when the relay then says that it is not connected. What each one
 //! answered is kept for the operator. A relay that does not answer is no concern of any write.
@@ -11,10 +14,12 @@ use futures::future::join_all;
 use parking_lot::Mutex;
 use rochdale_service::clock::SharedClock;
 use rochdale_service::outbound::{Limits, Outbound};
-use rochdale_service::stream::Stream;
+use rochdale_service::stream::{EventLog as _, Stream};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::time::sleep;
+
+use super::log::Log;
 
 /// Least time between two requests because of new events.
 const ASK_EVERY: Duration = Duration::from_secs(20 * 60);
@@ -24,6 +29,8 @@ const AFTER_LOSS: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// Time between two looks when nothing happens.
 const LOOK_ANYWAY: Duration = Duration::from_secs(5 * 60);
+/// How far ahead of the clock a number may be that is believed: a year, in microseconds.
+const AHEAD_US_MAX: u64 = 365 * 24 * 3_600 * 1_000_000;
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 const TEXT_CHARS_MAX: usize = 200;
 
@@ -71,6 +78,7 @@ struct HostStatus {
 pub(super) struct Relays {
     outbound: Outbound,
     clock: SharedClock,
+    log: Log,
     host: String,
     known: Vec<Mutex<RelayStatus>>,
     new: Notify,
@@ -80,6 +88,7 @@ impl Relays {
     pub(super) fn new(
         outbound: Outbound,
         clock: SharedClock,
+        log: Log,
         origins: Vec<String>,
         host: String,
     ) -> Self {
@@ -92,6 +101,7 @@ impl Relays {
         Self {
             outbound,
             clock,
+            log,
             host,
             known: known.collect(),
             new: Notify::new(),
@@ -116,6 +126,7 @@ impl Relays {
             return std::future::pending().await;
         }
         self.ask_all().await;
+        self.look_at_all().await;
         tokio::join!(
             self.ask_with_events(),
             self.look_after_losses(stream),
@@ -187,6 +198,29 @@ impl Relays {
         known.refusal = refusal;
     }
 
+    /// Numbers are made of the time: one far ahead of it was never given out here.
+    async fn go_on_above(&self, relay: &str, seq: u64) {
+        if seq <= self.log.head() {
+            return;
+        }
+        if !is_plausible(seq, self.clock.now_us()) {
+            tracing::error!(
+                relay,
+                seq,
+                "a relay names a number that this server cannot have given"
+            );
+            return;
+        }
+        tracing::warn!(
+            relay,
+            seq,
+            "a relay has seen higher numbers: going on above them"
+        );
+        if let Err(error) = self.log.raise(seq).await {
+            tracing::error!(relay, seq, %error, "numbers could not be raised");
+        }
+    }
+
     async fn look(&self, relay: &Mutex<RelayStatus>) {
         let origin = relay.lock().relay.clone();
         let url = format!(
@@ -211,6 +245,9 @@ impl Relays {
             }
             Err(error) => (None, Some(error.to_string())),
         };
+        if let Some(seq) = seen.as_ref().and_then(|seen| seen.seq) {
+            self.go_on_above(&origin, seq).await;
+        }
         let mut known = relay.lock();
         known.looked_at_ms = Some(self.clock.now_ms());
         known.unseen = unseen;
@@ -222,6 +259,11 @@ impl Relays {
             0.0
         });
     }
+}
+
+/// Whether numbers may go on above `seq`: a relay does not use up what is left of them.
+fn is_plausible(seq: u64, now_us: u64) -> bool {
+    seq <= now_us.saturating_add(AHEAD_US_MAX)
 }
 
 /// A relay's address is the operator's choice: it may be on this machine.

@@ -17,12 +17,15 @@ struct Relay {
     asked: Arc<Mutex<Vec<Value>>>,
     /// Its word for the PDS; `None` when it answers nothing but failures.
     status: Arc<Mutex<Option<&'static str>>>,
+    /// The last event it has seen.
+    seq: Arc<Mutex<u64>>,
 }
 
 impl Relay {
     async fn start(status: Option<&'static str>) -> (Self, String) {
         let relay = Self::default();
         *relay.status.lock().unwrap() = status;
+        *relay.seq.lock().unwrap() = 7;
         let router = Router::new()
             .route("/xrpc/com.atproto.sync.requestCrawl", post(request_crawl))
             .route("/xrpc/com.atproto.sync.getHostStatus", get(host_status))
@@ -53,7 +56,8 @@ async fn host_status(State(relay): State<Relay>) -> Response {
             (http::StatusCode::BAD_REQUEST, Json(body)).into_response()
         }
         Some(status) => {
-            Json(json!({ "hostname": "x", "status": status, "seq": 7, "accountCount": 1 }))
+            let seq = *relay.seq.lock().unwrap();
+            Json(json!({ "hostname": "x", "status": status, "seq": seq, "accountCount": 1 }))
                 .into_response()
         }
         None => (http::StatusCode::INTERNAL_SERVER_ERROR, "out of order").into_response(),
@@ -137,4 +141,30 @@ async fn wish_1_the_operator_sees_what_relays_say_and_can_ask_them() {
         .await;
     assert_eq!((status, relay.asked()), (200, 2));
     assert_eq!(server.get("/admin/relays", &[]).await.0, 401);
+}
+
+/// Row 2 of what operators ask for: a relay whose cursor is ahead, after an old copy was restored, would
+/// wait in silence. A number that was never given out here moves nothing.
+#[tokio::test]
+async fn wish_2_numbers_go_on_above_what_a_relay_has_seen() {
+    let (relay, url) = Relay::start(Some("active")).await;
+    let day_us = 24 * 3_600 * 1_000_000;
+    let now_us = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let now_us = u64::try_from(now_us.unwrap().as_micros()).unwrap();
+    let seen = now_us + 30 * day_us;
+    *relay.seq.lock().unwrap() = seen;
+    let server = crawled_by(&[&url]).await;
+    let auth = operator();
+    let head = async || {
+        let headers = [("authorization", auth.as_str())];
+        let (_, said) = server.get("/admin/relays", &headers).await;
+        said["head"].as_u64().unwrap()
+    };
+    assert_eq!(head().await, seen);
+    let mut firehose = Firehose::open(&server, Some(seen)).await;
+    server.member("ada").await;
+    assert_eq!(firehose.event().await.0, seen + 1);
+    firehose.told(3).await;
+    *relay.seq.lock().unwrap() = now_us + 1_000 * day_us;
+    assert_eq!(head().await, seen + 4);
 }
