@@ -17,12 +17,12 @@ pub(crate) struct Args {
 enum Command {
     /// Moves an account from one PDS to another, with everything that can be moved.
     #[command(after_long_help = migrate::MORE_HELP)]
-    Migrate(migrate::Args),
+    Migrate(Box<migrate::Args>),
 }
 
 /// Runs the command; the code says how it ended.
 pub(crate) async fn run(args: Args) -> ExitCode {
     match args.command {
-        Command::Migrate(args) => migrate::run(args).await,
+        Command::Migrate(args) => migrate::run(*args).await,
     }
 }

@@ -199,9 +199,10 @@ fn forget(pds: &App, account: &Account) {
     tracing::info!(did = %account.did, "account deleted");
 }
 
-/// Deletes an account whose date has come, if it is still deactivated. One that was brought here
-/// and never activated leaves without a word, since nobody was told of it; and it stays while its
-/// DID document names this server, because then it has no other home.
+/// Deletes an account whose date has come, if it is still deactivated.
+///
+/// One that was brought here and never activated leaves without a word, since nobody was told of it;
+/// and it stays while its DID document names this server, because then it has no other home.
 ///
 /// # Errors
 /// When the store fails.

@@ -187,9 +187,10 @@ pub fn apply_before(
     })
 }
 
-/// Applies only the records of `write`, while an import is under way; head and events stay. A blob
-/// that loses its last record may be referred to by one that is still to come, so it only counts
-/// as uploaded at `now_ms` from then on.
+/// Applies only the records of `write`, while an import is under way; head and events stay.
+///
+/// A blob that loses its last record may be referred to by one that is still to come, so it only
+/// counts as uploaded at `now_ms` from then on.
 ///
 /// # Errors
 /// As [`apply`].

@@ -70,7 +70,9 @@ impl Step {
 /// The repository as it was copied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Copied {
-    /// Revision of the old commit.
+    /// The old commit.
+    pub(super) commit: Cid,
+    /// Its revision.
     pub(super) rev: Tid,
     /// Root of its tree.
     pub(super) data: Cid,

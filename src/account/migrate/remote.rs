@@ -10,6 +10,7 @@ use std::time::Duration;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Body, Client, RequestBuilder, Response, StatusCode};
 use rochdale_protocol::syntax::Did;
+use rochdale_service::clock::SystemClock;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -556,9 +557,9 @@ fn asked_to_wait(answer: &Response) -> Option<Duration> {
             .ok()
     };
     let until_reset = || {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let now_s = SystemClock::shared().now_ms() / 1000;
         let reset = number("ratelimit-reset")?;
-        Some(reset.saturating_sub(now.ok()?.as_secs()))
+        Some(reset.saturating_sub(now_s))
     };
     let seconds = number("retry-after").or_else(until_reset)?;
     let wait = Duration::from_secs(seconds.max(1));

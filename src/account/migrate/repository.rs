@@ -186,6 +186,7 @@ impl Move<'_> {
             return Err(MigrateError::Check(why.to_owned()));
         }
         self.journal.copied(Copied {
+            commit: fetched.commit.cid(),
             rev: fetched.commit.rev,
             data: fetched.commit.data,
             records: fetched.records,

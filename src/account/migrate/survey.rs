@@ -1,8 +1,7 @@
 //! What there is to move, what will not move, and what stands in the way, before anything is changed.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
 use rochdale_protocol::syntax::{Did, Handle};
+use rochdale_service::clock::SystemClock;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -14,6 +13,9 @@ use super::journal::{Journal, LostBlob};
 use super::remote::{Remote, RemoteError, Session};
 use super::talk::Talk;
 use super::{Args, identity};
+
+/// How long the old server's word is good, in seconds.
+const WORD_SECONDS: u64 = 300;
 
 /// What `describeServer` says.
 #[derive(Debug, Deserialize)]
@@ -288,11 +290,8 @@ pub(super) async fn vouched(old: &Remote, to: &Did) -> Result<String, RemoteErro
         token: String,
     }
     let nsid = "com.atproto.server.getServiceAuth";
-    let in_time = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        + Duration::from_secs(300);
-    let (aud, exp) = (to.as_str(), in_time.as_secs().to_string());
+    let expires = SystemClock::shared().now_ms() / 1000 + WORD_SECONDS;
+    let (aud, exp) = (to.as_str(), expires.to_string());
     let lxm = "com.atproto.server.createAccount";
     let query = [("aud", aud), ("lxm", lxm), ("exp", &exp)];
     let answer: Answer = old.ask(nsid, &query).await?;

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { verifyRepoCar } from '@atproto/repo'
-import { Member, POST, anonymous } from '../actors/member.mjs'
+import { Member, POST, anonymous, post } from '../actors/member.mjs'
 import { codeMailedTo } from '../actors/outbox.mjs'
 import { directory, identity, outbox, pds } from '../actors/stack.mjs'
 
@@ -63,9 +63,14 @@ for (const [from, to] of [[there, here], [here, there]]) {
       did: member.did, cid: upload.blob.ref.toString(),
     })
     assert.deepEqual(Buffer.from(blob.data), bytes)
+    // The reference PDS serves the old signature until the first write.
+    agent.sessionManager.pdsUrl = new URL(to.url)
+    await agent.com.atproto.repo.createRecord({
+      repo: member.did, collection: POST, record: post('at the new place'),
+    })
     const { data: car } = await anonymous(to.url).com.atproto.sync.getRepo({ did: member.did })
     const verified = await verifyRepoCar(car, member.did, await member.signingKey())
-    assert.equal(verified.creates.length, 121)
+    assert.equal(verified.creates.length, 122)
     const { data: status } = await anonymous(from.url).com.atproto.sync.getRepoStatus({ did: member.did })
     assert.equal(status.active, false)
     rmSync(folder, { recursive: true })
