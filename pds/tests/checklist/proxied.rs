@@ -1,5 +1,7 @@
 //! Proxied: which service a call goes to, what goes with it, and what comes back.
 
+use std::time::Duration;
+
 use axum::body::{Body, to_bytes};
 use bytes::Bytes;
 use http::{Method, Request};
@@ -17,6 +19,8 @@ const FOLLOWS: &str = "app.bsky.graph.getFollows";
 const MUTE: &str = "app.bsky.graph.muteActor";
 const REPORT: &str = "com.atproto.moderation.createReport";
 const RECORD: &str = "com.atproto.repo.getRecord";
+/// Calls that nobody answers end after ten seconds by themselves.
+const BEFORE_ANY_LIMIT: Duration = Duration::from_secs(7);
 
 /// A server whose AppView is the upstream, and a member.
 async fn with_app_view() -> (Server, Upstream, Member) {
@@ -302,7 +306,9 @@ async fn proxied_a_client_who_hangs_up_ends_the_call_upstream() {
         !upstream.seen(FOLLOWS).is_empty()
     })
     .await;
-    eventually("the call to be given up", async || upstream.given_up() == 1).await;
+    let given_up = eventually("the call to be given up", async || upstream.given_up() == 1);
+    let in_time = tokio::time::timeout(BEFORE_ANY_LIMIT, given_up).await;
+    assert!(in_time.is_ok(), "the call went on without its caller");
 
     let request = format!(
         "POST /xrpc/{MUTE} HTTP/1.1\r\nhost: a.test\r\nauthorization: {auth}\r\n\
@@ -314,10 +320,11 @@ async fn proxied_a_client_who_hangs_up_ends_the_call_upstream() {
         waited > 4
     })
     .await;
-    eventually("the upload to break off", async || {
+    let broken = eventually("the upload to break off", async || {
         upstream.seen(MUTE).iter().any(|seen| seen.broken)
-    })
-    .await;
+    });
+    let in_time = tokio::time::timeout(BEFORE_ANY_LIMIT, broken).await;
+    assert!(in_time.is_ok(), "the upload went on without its caller");
     upstream.replies(FOLLOWS, Reply::json(&json!({})));
     ok(ada.ask(&server, FOLLOWS).await);
 }
