@@ -46,7 +46,6 @@ async fn a_thousand_hang_ups_leave_a_repository_that_verifies_and_takes_the_next
         .await
         .unwrap();
 
-    let created = ada.posts("after the storm").await;
     // Writes whose client has gone may still be on their way: wait until the head rests.
     let mut head = ada.head().await;
     loop {
@@ -57,6 +56,7 @@ async fn a_thousand_hang_ups_leave_a_repository_that_verifies_and_takes_the_next
         }
         head = now;
     }
+    let created = ada.posts("after the storm").await;
     let records = ada.records("app.bsky.feed.post").await;
     assert!(
         records
