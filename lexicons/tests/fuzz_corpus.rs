@@ -1,9 +1,5 @@
 //! Every stored input of the fuzz target for schemas, with the ordinary compiler.
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test reports by panicking, and names the file it was at"
-)]
+#![expect(clippy::unwrap_used, reason = "a test reports by panicking")]
 
 #[expect(unreachable_pub, reason = "the fuzz target calls it")]
 #[path = "../../tests/fuzz/src/schema.rs"]
