@@ -3,10 +3,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rochdale_lexicons::schema::{Definition, Permission};
 use rochdale_lexicons::{check_references, known};
 
 use super::{Sources, Verdict, line, say, sources};
 use crate::run::RunError;
+
+/// What is said of a permission that a set cannot give.
+const VOID: &str = "gives nothing: a set gives repo and rpc permissions (rpc with aud * or inheritAud, not both) \
+                    on NSIDs of its own authority";
 
 /// Arguments of `rochdale lexicon check`.
 #[derive(Debug, clap::Args)]
@@ -31,6 +36,18 @@ pub(super) fn references(sources: &Sources) -> Findings {
             own.or_else(|| known::document(id).map(Arc::new))
         });
         faults.extend(found.iter().map(|fault| line(&source.path, fault)));
+        if let Some(Definition::PermissionSet(set)) = source.document.main().map(|main| &**main) {
+            let given = |permission: &Permission| permission.is_given_by(source.document.id());
+            for (place, _) in set
+                .permissions
+                .iter()
+                .enumerate()
+                .filter(|(_, it)| !given(it))
+            {
+                let text = format_args!("note: defs.main.permissions[{place}] {VOID}");
+                notes.push(line(&source.path, &text));
+            }
+        }
         for id in missing {
             let text = format_args!("note: refers to {id}, which is not at hand: not checked");
             notes.push(line(&source.path, &text));

@@ -136,6 +136,20 @@ fn check_prints_every_fault_with_its_file_and_place() {
             "{line}\n--- is not in\n{text}"
         );
     }
+    let set = json!({
+        "lexicon": 1, "id": "org.notes.lab.auth",
+        "defs": { "main": { "type": "permission-set", "permissions": [
+            { "type": "permission", "resource": "repo", "collection": [NOTE] },
+            { "type": "permission", "resource": "repo", "collection": ["org.notes.other"] },
+        ] } },
+    });
+    write(folder.path(), "set.json", &set);
+    let (code, text) = run(&["check", "set.json"]);
+    assert_eq!(code, 0, "{text}");
+    assert!(
+        text.starts_with("set.json: note: defs.main.permissions[1] gives nothing: "),
+        "{text}"
+    );
     let (code, text) = run(&["check", "gone.json"]);
     assert_eq!(code, 2, "{text}");
     assert!(text.contains("cannot read gone.json"), "{text}");
