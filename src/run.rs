@@ -93,9 +93,9 @@ pub(crate) fn to_code(command: impl Future<Output = ExitCode>) -> ExitCode {
 }
 
 /// Says on standard error why it ended, with every cause that adds something.
-pub(crate) fn explain(error: &RunError) {
+pub(crate) fn explain(error: &(dyn std::error::Error + 'static)) {
     let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
+    let mut cause = error.source();
     while let Some(error) = cause {
         let more = error.to_string();
         if !text.contains(&more) {
