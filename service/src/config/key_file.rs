@@ -127,9 +127,17 @@ fn read(path: &Path, file: File) -> Result<String, KeyFileError> {
     Ok(text)
 }
 
+/// The folder of a file; the present one for a bare name, whose parent is empty.
+fn folder_of(path: &Path) -> &Path {
+    let named = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    named.unwrap_or(Path::new("."))
+}
+
 /// Writes the secret beside its place, syncs it and moves it there: a crash leaves no half a key.
 fn create(path: &Path, text: &str) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     if !folder.try_exists()? {
         std::fs::create_dir_all(folder)?;
         std::fs::set_permissions(folder, Permissions::from_mode(0o700))?;
@@ -165,6 +173,13 @@ mod tests {
             .permissions()
             .mode();
         assert_eq!(folder_mode & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_bare_file_name_lies_in_the_present_folder() {
+        assert_eq!(folder_of(Path::new("one.key")), Path::new("."));
+        assert_eq!(folder_of(Path::new("keys/one.key")), Path::new("keys"));
+        assert_eq!(folder_of(Path::new("/one.key")), Path::new("/"));
     }
 
     #[test]
