@@ -91,3 +91,7 @@ mod syncs;
 mod proxied;
 #[path = "checklist/read_after_write.rs"]
 mod read_after_write;
+
+// Moving here and away.
+#[path = "checklist/account_migration.rs"]
+mod account_migration;
