@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use rochdale_service::clock::SystemClock;
 use serde_json::{Value, json};
 
 use crate::firehose::Firehose;
@@ -149,8 +150,7 @@ async fn wish_1_the_operator_sees_what_relays_say_and_can_ask_them() {
 async fn wish_2_numbers_go_on_above_what_a_relay_has_seen() {
     let (relay, url) = Relay::start(Some("active")).await;
     let day_us = 24 * 3_600 * 1_000_000;
-    let now_us = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let now_us = u64::try_from(now_us.unwrap().as_micros()).unwrap();
+    let now_us = SystemClock::shared().now_us();
     let seen = now_us + 30 * day_us;
     *relay.seq.lock().unwrap() = seen;
     let server = crawled_by(&[&url]).await;
