@@ -58,7 +58,7 @@ Example:
 /// Flags of `rochdale account migrate`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The PDS that the account is at now, such as https://old.example.
+    /// The PDS that the account is at now, such as `https://old.example`.
     #[arg(long, value_name = "URL")]
     from: String,
     /// The PDS that it moves to.

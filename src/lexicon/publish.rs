@@ -24,7 +24,7 @@ pub(crate) struct Args {
     /// Schema files, or folders that are searched for files ending in .json.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Origin of the account's PDS, such as https://pds.example.coop.
+    /// Origin of the account's PDS, such as `https://pds.example.coop`.
     #[arg(long, value_name = "URL")]
     pds: String,
     /// Handle or DID of the account. Its password (better an app password) is taken from
