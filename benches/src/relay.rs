@@ -11,6 +11,7 @@ use crate::frames::{Subscription, revision};
 use crate::report::{Latencies, Outcome, Watch, WatchOptions, note, rounded};
 use clap::Args;
 use fleet::Fleet;
+use rochdale_protocol::crypto::Curve;
 use serde_json::json;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -42,6 +43,9 @@ pub(crate) struct Options {
     /// Accounts of the host
     #[arg(long, default_value_t = 1_000)]
     accounts: usize,
+    /// Curve of the accounts' signing keys: k256 or p256
+    #[arg(long, default_value = "k256", value_parser = curve)]
+    curve: Curve,
     /// Records in each repository beforehand
     #[arg(long, default_value_t = 100)]
     records: usize,
@@ -73,7 +77,13 @@ pub(crate) async fn run(options: Options, watch: &WatchOptions) -> Result<(), Fa
     let listener = TcpListener::bind(("127.0.0.1", options.port)).await?;
     let origin = format!("http://localhost:{}", listener.local_addr()?.port());
     let started = Instant::now();
-    let fleet = Fleet::prepare(&origin, options.accounts, options.records, options.commits)?;
+    let fleet = Fleet::prepare(
+        &origin,
+        options.curve,
+        options.accounts,
+        options.records,
+        options.commits,
+    )?;
     let took = started.elapsed().as_secs_f64();
     note(&format!(
         "{} frames signed in {took:.1} s; host and directory at {origin}",
@@ -151,6 +161,7 @@ async fn measure(
     };
     let extra = json!({
         "accounts": options.accounts,
+        "curve": format!("{:?}", options.curve).to_lowercase(),
         "subscribers": options.subscribers,
         "rate": options.rate,
         "deliveries_per_second": rounded(deliveries as f64 / seconds),
@@ -252,6 +263,14 @@ impl Follower {
             let latency = now.saturating_duration_since(*sent);
             arrivals.latencies.borrow_mut().add(latency);
         }
+    }
+}
+
+fn curve(name: &str) -> Result<Curve, String> {
+    match name {
+        "k256" => Ok(Curve::K256),
+        "p256" => Ok(Curve::P256),
+        _ => Err(format!("{name} is neither k256 nor p256")),
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) struct Genesis {
 impl Genesis {
     /// The DID of a made-up account with this number.
     pub(super) fn new(number: usize) -> Result<Self, Failure> {
-        let key = random_key()?;
+        let key = random_key(Curve::K256)?;
         let name = key.public().to_did_key();
         let service = Service {
             kind: "AtprotoPersonalDataServer".to_owned(),
@@ -36,11 +36,8 @@ impl Genesis {
     }
 }
 
-/// A k256 key from the system's randomness.
-pub(crate) fn random_key() -> Result<SigningKey, Failure> {
+/// A key from the system's randomness.
+pub(crate) fn random_key(curve: Curve) -> Result<SigningKey, Failure> {
     // One draw in 2^128 is no key: then the bench ends, which is as good as drawing again.
-    Ok(SigningKey::from_bytes(
-        Curve::K256,
-        &rand::random::<[u8; 32]>(),
-    )?)
+    Ok(SigningKey::from_bytes(curve, &rand::random::<[u8; 32]>())?)
 }

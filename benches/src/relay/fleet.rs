@@ -4,7 +4,7 @@ use crate::Failure;
 use crate::client::Client;
 use crate::directory::random_key;
 use bytes::Bytes;
-use rochdale_protocol::crypto::SigningKey;
+use rochdale_protocol::crypto::{Curve, SigningKey};
 use rochdale_protocol::data::{Cid, Link, cbor, json};
 use rochdale_protocol::plc::{DidDocument, Operation, Service, UnsignedOperation};
 use rochdale_protocol::repo::{Action, Commit, NoBlocks, RepoOp, Tree, UnsignedCommit, car};
@@ -38,10 +38,11 @@ struct Author {
 }
 
 impl Fleet {
-    /// Makes `accounts` accounts at `origin`, each with `records` records, and `commits` commits of one
-    /// record each, in turns.
+    /// Makes `accounts` accounts at `origin` with keys on `curve`, each with `records` records, and
+    /// `commits` commits of one record each, in turns.
     pub(super) fn prepare(
         origin: &str,
+        curve: Curve,
         accounts: usize,
         records: usize,
         commits: usize,
@@ -58,7 +59,7 @@ impl Fleet {
         };
         let mut authors = Vec::with_capacity(accounts);
         for number in 0..accounts {
-            let mut author = fleet.register_author(origin, number, records)?;
+            let mut author = fleet.register_author(origin, curve, number, records)?;
             let rev = fleet.next_rev()?;
             fleet.push(
                 author
@@ -122,10 +123,11 @@ impl Fleet {
     fn register_author(
         &mut self,
         origin: &str,
+        curve: Curve,
         number: usize,
         records: usize,
     ) -> Result<Author, Failure> {
-        let key = random_key()?;
+        let key = random_key(curve)?;
         let name = key.public().to_did_key();
         let service = Service {
             kind: "AtprotoPersonalDataServer".to_owned(),
