@@ -114,10 +114,10 @@ async fn create(
         seconds: 3_600.0,
         count: Some(number as u64),
     };
-    let watch = Watch::start(options).await?;
+    let watch = Watch::start(options)?;
     let outcome = drive(workers, &load).await;
     let extra = json!({ "connections": connections });
-    watch.finish("directory.create", &outcome, extra).await
+    watch.finish("directory.create", &outcome, extra)
 }
 
 struct Resolver {
@@ -149,15 +149,15 @@ async fn resolve(
             dids: Rc::clone(&dids),
         });
     }
-    let watch = Watch::start(options).await?;
+    let watch = Watch::start(options)?;
     let outcome = drive(workers, load).await;
     let extra = json!({ "connections": load.connections, "dids": dids.len() });
-    watch.finish("directory.resolve", &outcome, extra).await
+    watch.finish("directory.resolve", &outcome, extra)
 }
 
 async fn export(url: &Url, by_time: bool, options: &WatchOptions) -> Result<(), Failure> {
     let mut client = Client::new(url)?;
-    let watch = Watch::start(options).await?;
+    let watch = Watch::start(options)?;
     let mut outcome = Outcome::default();
     let mut latencies = Latencies::default();
     let mut after = if by_time {
@@ -189,7 +189,5 @@ async fn export(url: &Url, by_time: bool, options: &WatchOptions) -> Result<(), 
     }
     outcome.seconds = start.elapsed().as_secs_f64();
     outcome.latencies = latencies;
-    watch
-        .finish("directory.export", &outcome, json!({ "bytes": bytes }))
-        .await
+    watch.finish("directory.export", &outcome, json!({ "bytes": bytes }))
 }

@@ -13,6 +13,7 @@ mod process;
 mod relay;
 mod report;
 mod start;
+mod syncs;
 
 use clap::{Parser, Subcommand};
 

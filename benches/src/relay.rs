@@ -136,7 +136,7 @@ async fn measure(
     note(&format!("the relay knows {} accounts", options.accounts));
     arrivals.latencies.take();
     let total_before = arrivals.total.get();
-    let watch = Watch::start(watch).await?;
+    let watch = Watch::start(watch)?;
     let start = Instant::now();
     send(
         &mut socket,
@@ -168,7 +168,7 @@ async fn measure(
         "sent_seconds": rounded(sent_seconds),
         "frame_bytes": fleet.frame_bytes / fleet.frames.len().max(1),
     });
-    watch.finish("relay.commits", &outcome, extra).await
+    watch.finish("relay.commits", &outcome, extra)
 }
 
 /// Sends the frames, flat out or at a rate, and notes when.

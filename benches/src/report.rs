@@ -2,12 +2,11 @@
 
 use crate::Failure;
 use crate::process::{self, Reading};
+use crate::syncs;
 use clap::Args;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
-use tokio::process::Child;
 
 /// Which process to watch, and how results are labelled.
 #[derive(Debug, Args)]
@@ -21,9 +20,9 @@ pub(crate) struct WatchOptions {
     /// Folder whose size on disk is reported
     #[arg(long, global = true)]
     data: Option<PathBuf>,
-    /// Also count fsync and fdatasync with strace; this slows the process down
-    #[arg(long, global = true, requires = "pid")]
-    count_fsync: bool,
+    /// What strace writes of the process's fsync and fdatasync: how many there were is reported by file
+    #[arg(long, value_name = "FILE", global = true)]
+    fsync_trace: Option<PathBuf>,
 }
 
 /// A measurement that is running.
@@ -33,7 +32,7 @@ pub(crate) struct Watch<'a> {
     before: Reading,
     own_before: Reading,
     disk_before: Option<u64>,
-    tracer: Option<(Child, PathBuf)>,
+    syncs_before: syncs::Counts,
 }
 
 /// What a run did, as far as every bench counts it.
@@ -49,22 +48,18 @@ pub(crate) struct Outcome {
 
 impl<'a> Watch<'a> {
     /// Takes the first readings.
-    pub(crate) async fn start(options: &'a WatchOptions) -> Result<Self, Failure> {
-        let tracer = match (options.count_fsync, options.pid) {
-            (true, Some(pid)) => Some(trace(pid).await?),
-            _ => None,
-        };
+    pub(crate) fn start(options: &'a WatchOptions) -> Result<Self, Failure> {
         Ok(Self {
             options,
             before: options.reading()?,
             own_before: process::read("self")?,
             disk_before: options.disk_bytes(),
-            tracer,
+            syncs_before: options.syncs()?,
         })
     }
 
     /// Takes the last readings and prints the result, with the bench's own figures in `extra`.
-    pub(crate) async fn finish(
+    pub(crate) fn finish(
         self,
         bench: &str,
         outcome: &Outcome,
@@ -107,8 +102,10 @@ impl<'a> Watch<'a> {
             put("disk_bytes", json!(after));
             put("disk_bytes_grown", json!(after.saturating_sub(before)));
         }
-        if let Some((child, file)) = self.tracer {
-            put("fsyncs", json!(traced(child, &file).await?));
+        if self.options.fsync_trace.is_some() {
+            let syncs = syncs::since(&self.syncs_before, self.options.syncs()?);
+            put("fsyncs", json!(syncs.values().sum::<u64>()));
+            put("fsyncs_of", json!(syncs));
         }
         if let Value::Object(extra) = extra {
             line.extend(extra);
@@ -138,6 +135,11 @@ impl WatchOptions {
         self.pid.map_or(Ok(Reading::default()), |pid| {
             process::read(&pid.to_string())
         })
+    }
+
+    fn syncs(&self) -> Result<syncs::Counts, Failure> {
+        let trace = self.fsync_trace.as_deref();
+        trace.map_or(Ok(syncs::Counts::new()), syncs::count)
     }
 
     fn disk_bytes(&self) -> Option<u64> {
@@ -194,40 +196,4 @@ fn folder_bytes(folder: &Path) -> u64 {
         _ => 0,
     });
     sizes.sum()
-}
-
-async fn trace(pid: u32) -> Result<(Child, PathBuf), Failure> {
-    let file = std::env::temp_dir().join(format!("rochdale-benches-{}.strace", std::process::id()));
-    let child = tokio::process::Command::new("strace")
-        .args(["-f", "-q", "-c", "-e", "trace=fsync,fdatasync", "-o"])
-        .arg(&file)
-        .args(["-p", &pid.to_string()])
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()?;
-    // strace says nothing when it has attached.
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    Ok((child, file))
-}
-
-/// Stops the tracer and adds up the calls in its table.
-async fn traced(mut child: Child, file: &Path) -> Result<u64, Failure> {
-    if let Some(pid) = child.id() {
-        let pid = pid.to_string();
-        let kill = tokio::process::Command::new("kill")
-            .args(["-INT", &pid])
-            .status();
-        kill.await?;
-    }
-    child.wait().await?;
-    let table = std::fs::read_to_string(file)?;
-    std::fs::remove_file(file)?;
-    // Columns: % time, seconds, usecs/call, calls, errors (maybe empty), syscall.
-    let calls = table.lines().filter_map(|line| {
-        let columns: Vec<&str> = line.split_ascii_whitespace().collect();
-        let name = columns.last()?;
-        let wanted = ["fsync", "fdatasync"].contains(name);
-        wanted.then(|| columns.get(3)?.parse::<u64>().ok())?
-    });
-    Ok(calls.sum())
 }

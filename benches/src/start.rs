@@ -23,7 +23,7 @@ pub(crate) struct Options {
 /// Runs the bench.
 pub(crate) async fn run(options: Options, watch: &WatchOptions) -> Result<(), Failure> {
     let (program, arguments) = options.command.split_first().ok_or("no command")?;
-    let watch = Watch::start(watch).await?;
+    let watch = Watch::start(watch)?;
     let start = Instant::now();
     let mut child = Command::new(program)
         .args(arguments)
@@ -52,7 +52,7 @@ pub(crate) async fn run(options: Options, watch: &WatchOptions) -> Result<(), Fa
         "idle_cpu_ms_per_second": rounded(idle * 1e3 / options.idle_seconds),
         "stop_seconds": rounded(stop_seconds),
     });
-    watch.finish("stack.start", &outcome, extra).await
+    watch.finish("stack.start", &outcome, extra)
 }
 
 async fn stop(child: &mut Child, pid: u32) -> Result<f64, Failure> {

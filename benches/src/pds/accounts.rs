@@ -129,10 +129,10 @@ pub(crate) async fn create(
     for _ in 0..load.connections {
         workers.push(SignUp(Client::new(&place.url)?));
     }
-    let watch = Watch::start(options).await?;
+    let watch = Watch::start(options)?;
     let outcome = drive(workers, load).await;
     let extra = json!({ "connections": load.connections });
-    watch.finish("pds.create-account", &outcome, extra).await
+    watch.finish("pds.create-account", &outcome, extra)
 }
 
 fn text(answer: &Value, key: &str) -> Result<String, Failure> {

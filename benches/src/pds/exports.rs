@@ -19,7 +19,7 @@ pub(super) async fn get_repo(
 ) -> Result<(), Failure> {
     let accounts = accounts::load(place).await?;
     let mut client = Client::new(&place.url)?;
-    let watch = Watch::start(options).await?;
+    let watch = Watch::start(options)?;
     let before_mib = options.resident_mib();
     let mut most_mib = before_mib;
     let mut outcome = Outcome::default();
@@ -43,7 +43,7 @@ pub(super) async fn get_repo(
         "rss_before_mib": before_mib.map(rounded),
         "rss_most_mib": most_mib.map(rounded),
     });
-    watch.finish("pds.get-repo", &outcome, extra).await
+    watch.finish("pds.get-repo", &outcome, extra)
 }
 
 /// Time to the first byte of the body, and its length.

@@ -58,7 +58,7 @@ pub(super) async fn follow(
         let subscription = Subscription::open(&place.url, path).await?;
         local.spawn_local(subscribe(subscription, Rc::clone(&seen)));
     }
-    let watch = Watch::start(options).await?;
+    let watch = Watch::start(options)?;
     let start = Instant::now();
     let end = start + Duration::from_secs_f64(plan.seconds);
     let pause = Duration::from_secs_f64(plan.connections as f64 / plan.rate);
@@ -83,7 +83,7 @@ pub(super) async fn follow(
         })
         .await?;
     let (outcome, extra) = summary(&seen.borrow(), plan, start);
-    watch.finish("pds.firehose", &outcome, extra).await
+    watch.finish("pds.firehose", &outcome, extra)
 }
 
 /// When a writer writes.

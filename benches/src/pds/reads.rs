@@ -82,8 +82,8 @@ async fn read(
             call,
         });
     }
-    let watch = Watch::start(options).await?;
+    let watch = Watch::start(options)?;
     let outcome = drive(workers, load).await;
     let extra = json!({ "connections": load.connections, "accounts": accounts.len() });
-    watch.finish(name, &outcome, extra).await
+    watch.finish(name, &outcome, extra)
 }

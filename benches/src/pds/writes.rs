@@ -62,11 +62,11 @@ pub(super) async fn seed(
         accounts.push(Account::sign_up(&mut client).await?);
     }
     note(&format!("{number} accounts made"));
-    let watch = Watch::start(options).await?;
+    let watch = Watch::start(options)?;
     let (filled, outcome) = fill(place, accounts, records, connections.min(number)).await?;
     accounts::save(&place.accounts, &filled)?;
     let extra = json!({ "accounts": number, "records": records, "connections": connections });
-    watch.finish("pds.seed", &outcome, extra).await
+    watch.finish("pds.seed", &outcome, extra)
 }
 
 async fn fill(
@@ -151,10 +151,10 @@ pub(super) async fn create_record(
 ) -> Result<(), Failure> {
     let accounts = accounts::load(place).await?;
     let workers = creators(place, &accounts, load.connections)?;
-    let watch = Watch::start(options).await?;
+    let watch = Watch::start(options)?;
     let outcome = drive(workers, load).await;
     let extra = json!({ "connections": load.connections, "accounts": accounts.len() });
-    watch.finish("pds.create-record", &outcome, extra).await
+    watch.finish("pds.create-record", &outcome, extra)
 }
 
 /// The cost of a write as one repository grows.
@@ -176,10 +176,10 @@ pub(super) async fn growth(
             count: Some(writes),
         };
         let workers = creators(place, &accounts, connections)?;
-        let watch = Watch::start(options).await?;
+        let watch = Watch::start(options)?;
         let outcome = drive(workers, &load).await;
         let extra = json!({ "connections": connections, "records": size });
-        watch.finish("pds.repo-growth", &outcome, extra).await?;
+        watch.finish("pds.repo-growth", &outcome, extra)?;
     }
     Ok(())
 }
