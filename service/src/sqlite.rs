@@ -31,7 +31,7 @@ use parking_lot::Mutex;
 use rusqlite::Connection;
 
 pub use error::{OpenError, ReadError, WriteError};
-pub use writer::Transaction;
+pub use writer::{Announced, Transaction};
 
 /// One step of a schema's history. Steps are applied in order of `number`, all pending ones in one
 /// transaction, and never change once they were released.
@@ -189,6 +189,13 @@ impl Database {
         self.inner
             .writes
             .push(writer::Lane::Background, value, |_: &T| {})
+    }
+
+    /// Says that a write comes soon, while it is still being worked out. As long as such writes are on
+    /// their way, the writer holds a small commit back a moment (2 ms at most) so that they share its
+    /// fsync. Drop the answer once the write is queued, and before waiting for anything slow.
+    pub fn announce(&self) -> Announced {
+        Arc::clone(&self.inner.writes).announce()
     }
 
     /// Runs `read` on a reader thread, against one snapshot. For scans and anything above ~100 µs.

@@ -30,6 +30,7 @@ use super::plan::Source;
 use super::seal::sign;
 use super::shelf::Shelf;
 use super::slots::{Open, Slot, Turn};
+use super::write::Ready;
 use super::{CommitMeta, Inner, Repos, WriteError, rev};
 use crate::account::{Account, AccountId};
 use crate::sequencer::EventDraft;
@@ -286,16 +287,21 @@ impl Inner {
             event,
         };
         let id = account.id;
-        let next = Open {
-            tree: Tree::load(root),
-            head,
+        let ready = Ready {
+            write,
+            delta: None,
+            next: Open {
+                tree: Tree::load(root),
+                head,
+            },
+            announced: None,
         };
         let first = move |tx: &rusqlite::Connection| {
             node::mark_complete(tx, id, rev, &root)?;
             store::end_import(tx, id)?;
             Ok(Vec::new())
         };
-        self.apply(slot, turn, write, None, next, first).await
+        self.apply(slot, turn, ready, first).await
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 
 use rochdale_protocol::data::Cid;
 use rochdale_protocol::repo::{MstError, NodeDelta, Tree};
+use rochdale_service::sqlite::Announced;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
@@ -29,6 +30,18 @@ const INLINE_WRITES_MAX: usize = 8;
 const COMMITS_PER_FLUSH: usize = 2_000;
 /// Bytes of new nodes after which they are due.
 const BYTES_PER_FLUSH: usize = 16 << 20;
+
+/// A write that is worked out and can be handed to the store.
+pub(super) struct Ready {
+    /// The value.
+    pub(super) write: RepoWrite,
+    /// Nodes that it adds to the tree and takes away.
+    pub(super) delta: Option<NodeDelta>,
+    /// The repository once it is confirmed.
+    pub(super) next: Open,
+    /// Lets the writer wait for it, until it is queued.
+    pub(super) announced: Option<Announced>,
+}
 
 impl Repos {
     /// Applies `batch` to the repository of `account`. Durable, and on its way to the event
@@ -115,6 +128,7 @@ impl Inner {
         self.heal(account, slot, turn).await?;
         let open = self.open(slot, turn).await?;
         let (head, tree) = (open.head.clone(), open.tree.clone());
+        let announced = self.database.announce();
         let Some(plan) = self.plan(slot, tree, head.clone(), batch).await? else {
             return Ok(None);
         };
@@ -150,13 +164,16 @@ impl Inner {
             event: Some(sealed.event),
         };
         let first = |_: &Connection| Ok(Vec::new());
-        let next = Open {
-            head: sealed.head,
-            tree,
+        let ready = Ready {
+            write,
+            delta: Some(delta),
+            next: Open {
+                head: sealed.head,
+                tree,
+            },
+            announced: Some(announced),
         };
-        self.apply(slot, turn, write, Some(delta), next, first)
-            .await
-            .map(Some)
+        self.apply(slot, turn, ready, first).await.map(Some)
     }
 
     /// Signs the present tree again; told by `#sync` when `announces`.
@@ -191,9 +208,13 @@ impl Inner {
             signing_key: Some(account.signing_key.clone()),
             event: announces.then_some(event),
         };
-        let next = Open { head: sealed, tree };
-        self.apply(&slot, &mut turn, write, None, next, before)
-            .await
+        let ready = Ready {
+            write,
+            delta: None,
+            next: Open { head: sealed, tree },
+            announced: None,
+        };
+        self.apply(&slot, &mut turn, ready, before).await
     }
 
     async fn plan(
@@ -222,19 +243,24 @@ impl Inner {
         }
     }
 
-    /// Hands `write` to the store and learns only what it confirmed.
+    /// Hands a write to the store and learns only what it confirmed. `first` runs before it, in the
+    /// same transaction.
     pub(super) async fn apply<F>(
         &self,
         slot: &Arc<Slot>,
         turn: &mut Turn,
-        write: RepoWrite,
-        delta: Option<NodeDelta>,
-        next: Open,
+        ready: Ready,
         first: F,
     ) -> Result<CommitMeta, WriteError>
     where
         F: FnOnce(&Connection) -> Result<Vec<EventDraft>, StoreError> + Send + 'static,
     {
+        let Ready {
+            write,
+            delta,
+            next,
+            announced,
+        } = ready;
         // From here on only the store knows: a panic or an error leaves nothing to trust.
         self.slots.drop_tree(slot, turn);
         let meta = CommitMeta {
@@ -256,6 +282,7 @@ impl Inner {
                 }
             },
         );
+        drop(announced);
         applied.await.map_err(write_error::<ApplyError>)?;
         self.slots.settle(slot, turn, next);
         let commits = self.commits_since_flush.fetch_add(1, Ordering::Relaxed) + 1;

@@ -21,6 +21,10 @@ use super::{Options, Stats};
 const BATCH_VALUES: usize = 512;
 /// No further value joins a commit that has run this long: answers must not wait for ever.
 const BATCH_TIME: Duration = Duration::from_millis(5);
+/// A commit of fewer values waits for those that are announced: an fsync costs more than they do.
+const GATHER_VALUES: usize = 16;
+/// But no longer than this, counted from its first value.
+const GATHER_TIME: Duration = Duration::from_millis(2);
 /// A value that holds the writer longer than this is worth a line in the log.
 const SLOW_VALUE: Duration = Duration::from_millis(50);
 
@@ -169,6 +173,7 @@ fn log_panic(place: &'static str, panic: &(dyn Any + Send)) {
 struct Lanes {
     interactive: VecDeque<Box<dyn Job>>,
     background: VecDeque<Box<dyn Job>>,
+    announced: usize,
     closed: bool,
 }
 
@@ -246,6 +251,11 @@ impl Queue {
         Ok(())
     }
 
+    pub(super) fn announce(self: Arc<Self>) -> Announced {
+        self.lanes.lock().announced += 1;
+        Announced { queue: self }
+    }
+
     pub(super) fn close(&self) {
         self.lanes.lock().closed = true;
         self.filled.notify_all();
@@ -277,18 +287,42 @@ impl Queue {
     }
 
     /// The next value of a batch: interactive ones first, and background ones when there are none; one
-    /// background value always gets in once the interactive lane had its share.
-    fn next(&self, batch: &Batch) -> Option<Box<dyn Job>> {
-        let room = batch.jobs.len() < BATCH_VALUES && batch.started.elapsed() < BATCH_TIME;
+    /// background value always gets in once the interactive lane had its share. A small batch waits a
+    /// moment for values that are announced.
+    fn next(&self, batch: &mut Batch) -> Option<Box<dyn Job>> {
         let mut lanes = self.lanes.lock();
-        if room && let Some(job) = lanes.interactive.pop_front() {
-            return Some(job);
+        loop {
+            let values = batch.jobs.len();
+            let elapsed = batch.started.elapsed();
+            let room = values < BATCH_VALUES && elapsed < BATCH_TIME;
+            if room && let Some(job) = lanes.interactive.pop_front() {
+                return Some(job);
+            }
+            if (room || !batch.has_background)
+                && let Some(job) = lanes.background.pop_front()
+            {
+                batch.has_background = true;
+                return Some(job);
+            }
+            let small = values < GATHER_VALUES && elapsed < GATHER_TIME;
+            if !small || lanes.announced == 0 || lanes.closed {
+                return None;
+            }
+            self.filled.wait_for(&mut lanes, GATHER_TIME - elapsed);
         }
-        if room || !batch.has_background {
-            lanes.background.pop_front()
-        } else {
-            None
-        }
+    }
+}
+
+/// A write that is being worked out and comes soon, unless this is dropped before.
+#[derive(Debug)]
+pub struct Announced {
+    queue: Arc<Queue>,
+}
+
+impl Drop for Announced {
+    fn drop(&mut self) {
+        self.queue.lanes.lock().announced -= 1;
+        self.queue.filled.notify_one();
     }
 }
 
@@ -340,12 +374,12 @@ impl Writer {
             kept: 0,
         };
         if let Err(error) = self.transaction.run("BEGIN IMMEDIATE") {
-            while let Some(job) = self.queue.next(&batch) {
+            while let Some(job) = self.queue.next(&mut batch) {
                 batch.jobs.push(job);
             }
             return self.settle(batch, Err(Failure::of(&error)));
         }
-        while let Some(mut job) = self.queue.next(&batch) {
+        while let Some(mut job) = self.queue.next(&mut batch) {
             let outcome = self.apply(job.as_mut(), &mut batch);
             batch.jobs.push(job);
             if let Err(failure) = outcome {
