@@ -30,7 +30,7 @@ pub(super) async fn round_trip(
 ) -> Result<(), Failure> {
     let mut client = Client::new(&place.url)?;
     let account = Account::sign_up(&mut client).await?;
-    let watch = Watch::start(options).await?;
+    let watch = Watch::start(options)?;
     options.reset_peak()?; // of hashing a password
     let before_mib = options.resident_mib();
 
@@ -63,7 +63,7 @@ pub(super) async fn round_trip(
         "rss_before_mib": before_mib.map(rounded),
         "rss_most_mib": options.peak_mib().map(rounded),
     });
-    watch.finish("pds.blob", &outcome, extra).await
+    watch.finish("pds.blob", &outcome, extra)
 }
 
 /// A body of random bytes, the same piece over and over.
