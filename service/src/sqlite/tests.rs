@@ -155,7 +155,10 @@ async fn interactive_writes_go_first_and_background_ones_are_not_starved() {
     let blocker = database.write_background(move |_| -> Result<(), StoreError> {
         gate.recv().ok();
         // Past a batch's time, so that everything below is another batch.
-        std::thread::sleep(Duration::from_millis(6));
+        let began = std::time::Instant::now();
+        while began.elapsed() < Duration::from_millis(6) {
+            std::thread::yield_now();
+        }
         Ok(())
     });
     while database.stats().queued > 0 {
