@@ -78,7 +78,7 @@ impl Default for Options {
             point_readers: 4,
             cache_bytes: 16 << 20,
             reader_cache_bytes: 2 << 20,
-            wal_limit_bytes: 64 << 20,
+            wal_limit_bytes: 32 << 20,
             checkpoint_bytes: 4 << 20,
             write_queue: 4_096,
             read_queue: 1_024,

@@ -25,6 +25,10 @@ const BATCH_TIME: Duration = Duration::from_millis(5);
 const GATHER_VALUES: usize = 16;
 /// But no longer than this, counted from its first value.
 const GATHER_TIME: Duration = Duration::from_millis(2);
+/// After a commit of this many values more are likely to follow at once, from callers that it answered.
+const BUSY_VALUES: usize = 6;
+/// How long a small commit waits for the next of those, about as long as an fsync takes.
+const BUSY_WAIT: Duration = Duration::from_micros(250);
 /// A value that holds the writer longer than this is worth a line in the log.
 const SLOW_VALUE: Duration = Duration::from_millis(50);
 
@@ -288,8 +292,9 @@ impl Queue {
 
     /// The next value of a batch: interactive ones first, and background ones when there are none; one
     /// background value always gets in once the interactive lane had its share. A small batch waits a
-    /// moment for values that are announced.
+    /// moment for values that are announced, or likely.
     fn next(&self, batch: &mut Batch) -> Option<Box<dyn Job>> {
+        let asked = Instant::now();
         let mut lanes = self.lanes.lock();
         loop {
             let values = batch.jobs.len();
@@ -304,11 +309,16 @@ impl Queue {
                 batch.has_background = true;
                 return Some(job);
             }
-            let small = values < GATHER_VALUES && elapsed < GATHER_TIME;
-            if !small || lanes.announced == 0 || lanes.closed {
+            let patience = match lanes.announced {
+                0 if batch.follows_many => BUSY_WAIT.saturating_sub(asked.elapsed()),
+                0 => Duration::ZERO,
+                _ => GATHER_TIME.saturating_sub(elapsed),
+            };
+            let enough = values >= GATHER_VALUES || elapsed >= GATHER_TIME;
+            if enough || patience.is_zero() || lanes.closed {
                 return None;
             }
-            self.filled.wait_for(&mut lanes, GATHER_TIME - elapsed);
+            self.filled.wait_for(&mut lanes, patience);
         }
     }
 }
@@ -330,6 +340,8 @@ struct Batch {
     jobs: Vec<Box<dyn Job>>,
     started: Instant,
     has_background: bool,
+    /// The batch before this one was shared by many.
+    follows_many: bool,
     kept: u64,
 }
 
@@ -360,17 +372,20 @@ impl Writer {
 
     /// Runs until the queue is closed and empty.
     pub(super) fn run(self) {
+        let mut last_values = 0;
         while self.queue.wait() {
             self.keeper.give_way();
-            self.batch();
+            last_values = self.batch(last_values >= BUSY_VALUES);
         }
     }
 
-    fn batch(&self) {
+    /// Commits what is there and what comes in time; answers how many values that were.
+    fn batch(&self, follows_many: bool) -> usize {
         let mut batch = Batch {
             jobs: Vec::new(),
             started: Instant::now(),
             has_background: false,
+            follows_many,
             kept: 0,
         };
         if let Err(error) = self.transaction.run("BEGIN IMMEDIATE") {
@@ -388,7 +403,7 @@ impl Writer {
             }
         }
         let outcome = self.commit();
-        self.settle(batch, outcome);
+        self.settle(batch, outcome)
     }
 
     /// Runs one value in its savepoint. An error means that the transaction is lost.
@@ -449,8 +464,9 @@ impl Writer {
         }
     }
 
-    fn settle(&self, batch: Batch, outcome: Result<(), Failure>) {
-        let values = batch.jobs.len() as u64;
+    fn settle(&self, batch: Batch, outcome: Result<(), Failure>) -> usize {
+        let taken = batch.jobs.len();
+        let values = taken as u64;
         let kept = if outcome.is_ok() { batch.kept } else { 0 };
         if kept > 0 {
             self.queue.commits.fetch_add(1, Ordering::Relaxed);
@@ -468,5 +484,6 @@ impl Writer {
             job.settle(outcome.clone());
         }
         self.keeper.committed();
+        taken
     }
 }
