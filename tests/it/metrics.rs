@@ -72,6 +72,8 @@ async fn labels_do_not_grow_with_members_hosts_or_addresses() {
     let new: Vec<&String> = after.difference(&before).collect();
     assert!(new.is_empty(), "{new:?}");
     for series in &after {
+        // Relays are the operator's choice, and few.
+        let series = series.replace(&stack.relay, "");
         for word in ["did:", "127.0.0.1", "::1", "localhost", ".test", "quokka"] {
             assert!(!series.contains(word), "{series}");
         }
