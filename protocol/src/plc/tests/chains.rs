@@ -92,7 +92,8 @@ fn judge(nodes: &mut Vec<Node>, step: &Step, cid: Cid, prev: Cid, time: i64) -> 
     let undone: Vec<usize> = (0..nodes.len())
         .filter(|index| !nodes[*index].nullified && descends(nodes, *index, parent))
         .collect();
-    if let Some(oldest) = undone.iter().map(|index| nodes[*index].time).min() {
+    // The first of them counts, whatever the others' clocks said.
+    if let Some(oldest) = undone.first().map(|index| nodes[*index].time) {
         let newest = undone.iter().map(|index| nodes[*index].time).max().unwrap();
         if time <= newest {
             return Verdict::Misordered;
