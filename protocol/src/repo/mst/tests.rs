@@ -337,17 +337,25 @@ fn a_failed_edit_falls_back_to_the_last_committed_root() {
     let mut tree = Tree::from_sorted((0..300).map(|i| (key(i), value(i)))).unwrap();
     let mut store: BlockMap = tree.commit_nodes().added.into_iter().collect();
     let root = tree.root();
-    let mut lazy = Tree::load(root);
-    assert!(lazy.remove(&store, key(3).as_bytes()).unwrap().is_some());
-    let hole = store.keys().copied().find(|cid| *cid != root).unwrap();
-    let block = store.remove(&hole).unwrap();
-    let failed = (0..300).any(|i| lazy.remove(&store, key(i).as_bytes()).is_err());
-    assert!(failed);
-    store.insert(hole, block);
-    assert_eq!(lazy.root(), root);
-    assert_eq!(lazy.walk(&store, b"").count(), 300);
-    let delta = lazy.commit_nodes();
-    assert!(delta.added.is_empty() && delta.removed.is_empty());
+    let nodes: Vec<Cid> = store.keys().copied().filter(|cid| *cid != root).collect();
+    let mut failures = 0;
+    for hole in &nodes {
+        let mut lazy = Tree::load(root);
+        assert!(lazy.remove(&store, key(3).as_bytes()).unwrap().is_some());
+        let block = store.remove(hole).unwrap();
+        let failed = (0..300).any(|i| lazy.remove(&store, key(i).as_bytes()).is_err());
+        store.insert(*hole, block);
+        // What the first removal has loaded is not asked for again.
+        if !failed {
+            continue;
+        }
+        failures += 1;
+        assert_eq!(lazy.root(), root);
+        assert_eq!(lazy.walk(&store, b"").count(), 300);
+        let delta = lazy.commit_nodes();
+        assert!(delta.added.is_empty() && delta.removed.is_empty());
+    }
+    assert!(failures > nodes.len() / 2, "{failures}");
 }
 
 #[test]
