@@ -19,11 +19,11 @@ use crate::directory::DidKey;
 pub(crate) use append::{Append, AppendError, Appended};
 pub(crate) use export::Row;
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    number: 1,
-    name: "operations",
-    sql: include_str!("store/schema/0001_operations.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[Migration::new(
+    1,
+    "operations",
+    include_str!("store/schema/0001_operations.sql"),
+)];
 
 /// The stored operations. Clones are the same store.
 #[derive(Clone, Debug)]

@@ -4,6 +4,7 @@
 //! with the events it causes, and durable when it returns. Must not hold rules: it refuses a
 //! value whose precondition does not hold and names the conflict.
 
+mod access;
 pub mod account;
 mod account_change;
 mod account_row;
@@ -36,36 +37,24 @@ pub use session::SessionStore;
 
 /// The schema, in the order it grew. A landed migration is never edited.
 pub const MIGRATIONS: &[Migration] = &[
-    Migration {
-        number: 1,
-        name: "accounts",
-        sql: include_str!("store/schema/0001_accounts.sql"),
-    },
-    Migration {
-        number: 2,
-        name: "repos",
-        sql: include_str!("store/schema/0002_repos.sql"),
-    },
-    Migration {
-        number: 3,
-        name: "blobs",
-        sql: include_str!("store/schema/0003_blobs.sql"),
-    },
-    Migration {
-        number: 4,
-        name: "blob_usage",
-        sql: include_str!("store/schema/0004_blob_usage.sql"),
-    },
-    Migration {
-        number: 5,
-        name: "moderation",
-        sql: include_str!("store/schema/0005_moderation.sql"),
-    },
-    Migration {
-        number: 6,
-        name: "mail",
-        sql: include_str!("store/schema/0006_mail.sql"),
-    },
+    Migration::new(
+        1,
+        "accounts",
+        include_str!("store/schema/0001_accounts.sql"),
+    ),
+    Migration::new(2, "repos", include_str!("store/schema/0002_repos.sql")),
+    Migration::new(3, "blobs", include_str!("store/schema/0003_blobs.sql")),
+    Migration::new(
+        4,
+        "blob_usage",
+        include_str!("store/schema/0004_blob_usage.sql"),
+    ),
+    Migration::new(
+        5,
+        "moderation",
+        include_str!("store/schema/0005_moderation.sql"),
+    ),
+    Migration::new(6, "mail", include_str!("store/schema/0006_mail.sql")),
 ];
 
 /// Hands committed frames to the event stream, in commit order.

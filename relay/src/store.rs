@@ -24,16 +24,12 @@ pub use progress::Progress;
 pub use takedown::Takedown;
 
 const MIGRATIONS: &[Migration] = &[
-    Migration {
-        number: 1,
-        name: "state",
-        sql: include_str!("store/schema/0001_state.sql"),
-    },
-    Migration {
-        number: 2,
-        name: "identity",
-        sql: include_str!("store/schema/0002_identity.sql"),
-    },
+    Migration::new(1, "state", include_str!("store/schema/0001_state.sql")),
+    Migration::new(
+        2,
+        "identity",
+        include_str!("store/schema/0002_identity.sql"),
+    ),
 ];
 
 /// Why the store gave no answer.

@@ -45,6 +45,13 @@ pub struct Migration {
     pub sql: &'static str,
 }
 
+impl Migration {
+    /// Migration `number`, whose short name is `name`.
+    pub const fn new(number: u32, name: &'static str, sql: &'static str) -> Self {
+        Self { number, name, sql }
+    }
+}
+
 /// Limits of one database.
 #[derive(Debug, Clone)]
 pub struct Options {

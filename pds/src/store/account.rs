@@ -4,16 +4,16 @@ mod change;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, FutureExt, TryFutureExt};
 use rochdale_protocol::syntax::{Did, Handle};
 use rochdale_service::sqlite::Database;
 use rochdale_service::stream::Frame;
 use rusqlite::Connection;
 
+use super::access::Access;
 use super::account_change::{self, erase};
 use super::session::NewSession;
-use super::{Publish, StoreError, account_row, invite, read_error, session, write_error};
+use super::{Publish, StoreError, account_row, invite, session};
 use crate::account::code::EmailPurpose;
 use crate::account::{Account, AccountId};
 use crate::keys::SealedKey;
@@ -171,24 +171,16 @@ pub struct ReservedKey {
 
 /// [`AccountStore`] over SQLite.
 pub(super) struct SqliteAccounts {
-    database: Database,
+    database: Access,
     publish: Publish,
 }
 
 impl SqliteAccounts {
     pub(super) fn new(database: Database, publish: Publish) -> Self {
-        Self { database, publish }
-    }
-
-    fn read<T: Send + 'static>(
-        &self,
-        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> BoxFuture<'_, Result<T, StoreError>> {
-        async move {
-            let read = move |db: &Connection| query(db).map_err(StoreError::from);
-            self.database.read(read).await.map_err(read_error)
+        Self {
+            database: Access::new(database),
+            publish,
         }
-        .boxed()
     }
 
     fn write<T, E>(
@@ -199,28 +191,21 @@ impl SqliteAccounts {
         T: Send + 'static,
         E: std::error::Error + From<StoreError> + Send + 'static,
     {
-        async move {
-            let publish = self.publish.clone();
-            let then = move |done: &(T, Vec<Frame>)| publish(&done.1);
-            let done = self.database.write_then(move |tx| value(tx), then).await;
-            done.map(|(answer, _frames)| answer).map_err(write_error)
-        }
-        .boxed()
+        let publish = self.publish.clone();
+        let then = move |done: &(T, Vec<Frame>)| publish(&done.1);
+        let done = self.database.apply_then(value, then);
+        done.map_ok(|(answer, _frames)| answer).boxed()
     }
 }
 
 impl AccountStore for SqliteAccounts {
     fn find(&self, key: AccountKey) -> BoxFuture<'_, Result<Option<Account>, StoreError>> {
-        let found = self.database.read_point(|db| {
-            match key {
-                AccountKey::Id(id) => account_row::find(db, "id", &id.0),
-                AccountKey::Did(did) => account_row::find(db, "did", &did.as_str()),
-                AccountKey::Handle(handle) => account_row::find(db, "handle", &handle.as_str()),
-                AccountKey::Email(email) => account_row::find(db, "email", &email),
-            }
-            .map_err(StoreError::from)
-        });
-        std::future::ready(found.map_err(read_error)).boxed()
+        self.database.point(|db| match key {
+            AccountKey::Id(id) => account_row::find(db, "id", &id.0),
+            AccountKey::Did(did) => account_row::find(db, "did", &did.as_str()),
+            AccountKey::Handle(handle) => account_row::find(db, "handle", &handle.as_str()),
+            AccountKey::Email(email) => account_row::find(db, "email", &email),
+        })
     }
 
     fn page(
@@ -229,15 +214,18 @@ impl AccountStore for SqliteAccounts {
         limit: usize,
         email: Option<String>,
     ) -> BoxFuture<'_, Result<Vec<Account>, StoreError>> {
-        self.read(move |db| account_row::page(db, after, limit, email.as_deref()))
+        self.database
+            .read(move |db| account_row::page(db, after, limit, email.as_deref()))
     }
 
     fn abandoned(&self, now_ms: i64) -> BoxFuture<'_, Result<Vec<Account>, StoreError>> {
-        self.read(move |db| account_row::abandoned(db, now_ms))
+        self.database
+            .read(move |db| account_row::abandoned(db, now_ms))
     }
 
     fn served(&self, now_ms: i64) -> BoxFuture<'_, Result<Vec<Account>, StoreError>> {
-        self.read(move |db| account_row::served(db, now_ms))
+        self.database
+            .read(move |db| account_row::served(db, now_ms))
     }
 
     fn create(&self, new: NewAccount) -> BoxFuture<'_, Result<AccountId, CreateError>> {
@@ -305,7 +293,8 @@ impl AccountStore for SqliteAccounts {
         purpose: EmailPurpose,
         digest: [u8; 32],
     ) -> BoxFuture<'_, Result<Option<AccountId>, StoreError>> {
-        self.read(move |db| account_change::code_owner(db, purpose, digest))
+        self.database
+            .read(move |db| account_change::code_owner(db, purpose, digest))
     }
 
     fn reserve_key(
@@ -334,7 +323,8 @@ impl AccountStore for SqliteAccounts {
     }
 
     fn reserved_key(&self, did: String) -> BoxFuture<'_, Result<Option<ReservedKey>, StoreError>> {
-        self.read(move |db| account_change::reserved_key(db, &did))
+        self.database
+            .read(move |db| account_change::reserved_key(db, &did))
     }
 }
 

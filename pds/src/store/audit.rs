@@ -3,18 +3,21 @@
 use rochdale_service::sqlite::Database;
 use rusqlite::{Connection, params};
 
-use super::{StoreError, read_error, write_error};
+use super::StoreError;
+use super::access::Access;
 use crate::audit::Entry;
 
 /// The audit log on disk.
 #[derive(Debug, Clone)]
 pub struct AuditStore {
-    database: Database,
+    database: Access,
 }
 
 impl AuditStore {
     pub(super) fn new(database: Database) -> Self {
-        Self { database }
+        Self {
+            database: Access::new(database),
+        }
     }
 
     /// Adds an entry; durable on return. Its number is given here.
@@ -22,8 +25,8 @@ impl AuditStore {
     /// # Errors
     /// When the store fails.
     pub async fn add(&self, entry: Entry) -> Result<(), StoreError> {
-        let add = move |tx: &Connection| {
-            tx.prepare_cached(
+        let add = move |db: &Connection| {
+            db.prepare_cached(
                 "INSERT INTO audit (at_ms, who, method, subject, detail)
                  VALUES (?1, ?2, ?3, ?4, ?5)",
             )?
@@ -36,10 +39,7 @@ impl AuditStore {
             ])?;
             Ok(())
         };
-        self.database
-            .write(move |tx| add(tx))
-            .await
-            .map_err(write_error::<StoreError>)
+        self.database.write(add).await
     }
 
     /// Up to `limit` entries, newest first, with numbers below `before` when that is given.
@@ -62,12 +62,8 @@ impl AuditStore {
                     detail: row.get(5)?,
                 })
             })?
-            .collect::<Result<_, _>>()
-            .map_err(StoreError::from)
+            .collect()
         };
-        self.database
-            .read(page)
-            .await
-            .map_err(read_error::<StoreError>)
+        self.database.read(page).await
     }
 }

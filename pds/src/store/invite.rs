@@ -1,11 +1,11 @@
 //! Invite codes on disk.
 
-use futures::FutureExt;
 use futures::future::BoxFuture;
-use rochdale_service::sqlite::{Database, Transaction};
+use rochdale_service::sqlite::Database;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{StoreError, read_error, write_error};
+use super::StoreError;
+use super::access::Access;
 
 /// One invite code and who used it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,40 +92,20 @@ pub trait InviteStore: Send + Sync {
 
 /// [`InviteStore`] over SQLite.
 pub(super) struct SqliteInvites {
-    database: Database,
+    database: Access,
 }
 
 impl SqliteInvites {
     pub(super) fn new(database: Database) -> Self {
-        Self { database }
-    }
-
-    fn read<T: Send + 'static>(
-        &self,
-        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> BoxFuture<'_, Result<T, StoreError>> {
-        async move {
-            let query = move |db: &Connection| query(db).map_err(StoreError::from);
-            self.database.read(query).await.map_err(read_error)
+        Self {
+            database: Access::new(database),
         }
-        .boxed()
-    }
-
-    fn write(
-        &self,
-        value: impl FnOnce(&Connection) -> rusqlite::Result<()> + Send + 'static,
-    ) -> BoxFuture<'_, Result<(), StoreError>> {
-        async move {
-            let value = move |tx: &Transaction| value(tx).map_err(StoreError::from);
-            self.database.write(value).await.map_err(write_error)
-        }
-        .boxed()
     }
 }
 
 impl InviteStore for SqliteInvites {
     fn add(&self, codes: Vec<InviteCode>) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.write(move |db| insert(db, &codes))
+        self.database.write(move |db| insert(db, &codes))
     }
 
     fn add_own(
@@ -134,24 +114,23 @@ impl InviteStore for SqliteInvites {
         expected: usize,
         codes: Vec<InviteCode>,
     ) -> BoxFuture<'_, Result<(), AddOwnError>> {
-        let value = move |tx: &Transaction| -> Result<(), AddOwnError> {
-            let present: i64 = tx
+        self.database.apply(move |db| {
+            let present: i64 = db
                 .prepare_cached("SELECT count(*) FROM invite_code WHERE for_account = ?1")?
                 .query_row([did], |row| row.get(0))?;
             if usize::try_from(present) != Ok(expected) {
                 return Err(AddOwnError::Raced);
             }
-            Ok(insert(tx, &codes)?)
-        };
-        async move { self.database.write(value).await.map_err(write_error) }.boxed()
+            Ok(insert(db, &codes)?)
+        })
     }
 
     fn is_available(&self, code: String) -> BoxFuture<'_, Result<bool, StoreError>> {
-        self.read(move |db| is_available(db, &code))
+        self.database.read(move |db| is_available(db, &code))
     }
 
     fn find(&self, code: String) -> BoxFuture<'_, Result<Option<InviteCode>, StoreError>> {
-        self.read(move |db| {
+        self.database.read(move |db| {
             let found = db
                 .prepare_cached(&format!("{SELECT} WHERE code = ?1"))?
                 .query_row([code], from_row)
@@ -161,7 +140,7 @@ impl InviteStore for SqliteInvites {
     }
 
     fn of_account(&self, did: String) -> BoxFuture<'_, Result<Vec<InviteCode>, StoreError>> {
-        self.read(move |db| {
+        self.database.read(move |db| {
             let sql = format!("{SELECT} WHERE for_account = ?1 ORDER BY created_at_ms DESC, code");
             with_uses(
                 db,
@@ -178,7 +157,7 @@ impl InviteStore for SqliteInvites {
         skip: usize,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<InviteCode>, StoreError>> {
-        self.read(move |db| {
+        self.database.read(move |db| {
             let order = match order {
                 InviteOrder::Recent => "created_at_ms DESC, code",
                 InviteOrder::Usage => {
@@ -200,7 +179,7 @@ impl InviteStore for SqliteInvites {
         codes: Vec<String>,
         accounts: Vec<String>,
     ) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.write(move |db| {
+        self.database.write(move |db| {
             for code in &codes {
                 db.prepare_cached("UPDATE invite_code SET disabled = 1 WHERE code = ?1")?
                     .execute([code])?;

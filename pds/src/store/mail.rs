@@ -1,11 +1,11 @@
 //! The `mail` table: what is still to be sent.
 
-use futures::FutureExt;
 use futures::future::BoxFuture;
 use rochdale_service::sqlite::Database;
 use rusqlite::{Connection, Row, params};
 
-use super::{StoreError, read_error, write_error};
+use super::StoreError;
+use super::access::Access;
 use crate::account::AccountId;
 use crate::mail::NewMail;
 
@@ -53,37 +53,14 @@ pub trait MailStore: Send + Sync {
 
 /// [`MailStore`] over SQLite.
 pub(super) struct SqliteMail {
-    database: Database,
+    database: Access,
 }
 
 impl SqliteMail {
     pub(super) fn new(database: Database) -> Self {
-        Self { database }
-    }
-
-    fn read<T: Send + 'static>(
-        &self,
-        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> BoxFuture<'_, Result<T, StoreError>> {
-        async move {
-            let query = move |db: &Connection| query(db).map_err(StoreError::from);
-            self.database.read(query).await.map_err(read_error)
+        Self {
+            database: Access::new(database),
         }
-        .boxed()
-    }
-
-    fn write(
-        &self,
-        value: impl FnOnce(&Connection) -> rusqlite::Result<()> + Send + 'static,
-    ) -> BoxFuture<'_, Result<(), StoreError>> {
-        async move {
-            let written = self
-                .database
-                .write(move |tx| value(tx).map_err(StoreError::from))
-                .await;
-            written.map_err(write_error)
-        }
-        .boxed()
     }
 }
 
@@ -112,12 +89,12 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<QueuedMail> {
 
 impl MailStore for SqliteMail {
     fn add(&self, mail: NewMail) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.write(move |db| insert(db, &mail))
+        self.database.write(move |db| insert(db, &mail))
     }
 
     fn due(&self, now_ms: i64, limit: usize) -> BoxFuture<'_, Result<Vec<QueuedMail>, StoreError>> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.read(move |db| {
+        self.database.read(move |db| {
             db.prepare_cached(&format!(
                 "SELECT {COLUMNS} FROM mail WHERE next_try_at_ms <= ?1
                  ORDER BY next_try_at_ms, id LIMIT ?2"
@@ -129,7 +106,7 @@ impl MailStore for SqliteMail {
 
     fn newest(&self, limit: usize) -> BoxFuture<'_, Result<Vec<QueuedMail>, StoreError>> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.read(move |db| {
+        self.database.read(move |db| {
             let sql = format!("SELECT {COLUMNS} FROM mail ORDER BY id DESC LIMIT ?1");
             db.prepare_cached(&sql)?
                 .query_map([limit], from_row)?
@@ -138,7 +115,7 @@ impl MailStore for SqliteMail {
     }
 
     fn sent(&self, id: i64) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.write(move |db| {
+        self.database.write(move |db| {
             db.prepare_cached("DELETE FROM mail WHERE id = ?1")?
                 .execute([id])?;
             Ok(())
@@ -151,7 +128,7 @@ impl MailStore for SqliteMail {
         next_try_at_ms: Option<i64>,
         error: String,
     ) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.write(move |db| {
+        self.database.write(move |db| {
             db.prepare_cached(
                 "UPDATE mail SET tries = tries + 1, next_try_at_ms = ?2, last_error = ?3,
                      text = iif(?2 IS NULL, '', text), html = iif(?2 IS NULL, '', html)
@@ -163,7 +140,7 @@ impl MailStore for SqliteMail {
     }
 
     fn forget_before(&self, before_ms: i64) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.write(move |db| {
+        self.database.write(move |db| {
             db.prepare_cached(
                 "DELETE FROM mail WHERE next_try_at_ms IS NULL AND created_at_ms < ?1",
             )?

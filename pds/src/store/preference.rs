@@ -1,11 +1,11 @@
 //! What apps keep for a member, on disk.
 
-use futures::FutureExt;
 use futures::future::BoxFuture;
-use rochdale_service::sqlite::{Database, Transaction};
+use rochdale_service::sqlite::Database;
 use rusqlite::{Connection, params};
 
-use super::{StoreError, read_error, write_error};
+use super::StoreError;
+use super::access::Access;
 use crate::account::AccountId;
 
 /// One preference: its `$type` and its JSON text.
@@ -33,22 +33,20 @@ pub trait PreferenceStore: Send + Sync {
 
 /// [`PreferenceStore`] over SQLite.
 pub(super) struct SqlitePreferences {
-    database: Database,
+    database: Access,
 }
 
 impl SqlitePreferences {
     pub(super) fn new(database: Database) -> Self {
-        Self { database }
+        Self {
+            database: Access::new(database),
+        }
     }
 }
 
 impl PreferenceStore for SqlitePreferences {
     fn all(&self, account: AccountId) -> BoxFuture<'_, Result<Vec<Preference>, StoreError>> {
-        async move {
-            let query = move |db: &Connection| all(db, account).map_err(StoreError::from);
-            self.database.read(query).await.map_err(read_error)
-        }
-        .boxed()
+        self.database.read(move |db| all(db, account))
     }
 
     fn replace(
@@ -57,12 +55,8 @@ impl PreferenceStore for SqlitePreferences {
         keep: &'static [&'static str],
         with: Vec<Preference>,
     ) -> BoxFuture<'_, Result<(), StoreError>> {
-        async move {
-            let value =
-                move |tx: &Transaction| replace(tx, account, keep, &with).map_err(StoreError::from);
-            self.database.write(value).await.map_err(write_error)
-        }
-        .boxed()
+        self.database
+            .write(move |db| replace(db, account, keep, &with))
     }
 }
 

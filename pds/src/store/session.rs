@@ -3,12 +3,12 @@
 #[cfg(test)]
 mod tests;
 
-use futures::FutureExt;
 use futures::future::BoxFuture;
-use rochdale_service::sqlite::{Database, Transaction};
+use rochdale_service::sqlite::Database;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{StoreError, read_error, write_error};
+use super::StoreError;
+use super::access::Access;
 use crate::account::AccountId;
 
 /// Rows that one value removes.
@@ -145,46 +145,24 @@ pub trait SessionStore: Send + Sync {
 
 /// [`SessionStore`] over SQLite.
 pub(super) struct SqliteSessions {
-    database: Database,
+    database: Access,
 }
 
 impl SqliteSessions {
     pub(super) fn new(database: Database) -> Self {
-        Self { database }
-    }
-
-    fn write<T, E>(
-        &self,
-        value: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
-    ) -> BoxFuture<'_, Result<T, E>>
-    where
-        T: Send + 'static,
-        E: std::error::Error + From<StoreError> + Send + 'static,
-    {
-        async move {
-            self.database
-                .write(move |tx| value(tx))
-                .await
-                .map_err(write_error)
+        Self {
+            database: Access::new(database),
         }
-        .boxed()
-    }
-
-    fn read<T: Send + 'static>(
-        &self,
-        query: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
-    ) -> BoxFuture<'_, Result<T, StoreError>> {
-        async move { self.database.read(query).await.map_err(read_error) }.boxed()
     }
 }
 
 impl SessionStore for SqliteSessions {
     fn rotate(&self, rotation: Rotation) -> BoxFuture<'_, Result<Rotated, RotateError>> {
-        self.write(move |db| rotate(db, &rotation))
+        self.database.apply(move |db| rotate(db, &rotation))
     }
 
     fn close(&self, jti: String) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.write(move |db| {
+        self.database.write(move |db| {
             db.prepare_cached("DELETE FROM session WHERE jti = ?1")?
                 .execute([&jti])?;
             db.prepare_cached("DELETE FROM session WHERE next_jti = ?1")?
@@ -194,22 +172,13 @@ impl SessionStore for SqliteSessions {
     }
 
     fn prune(&self, now_ms: i64) -> BoxFuture<'_, Result<usize, StoreError>> {
-        let value = move |tx: &Transaction| -> Result<usize, StoreError> {
-            let gone = tx
-                .prepare_cached(
-                    "DELETE FROM session WHERE jti IN
-                         (SELECT jti FROM session WHERE expires_at_ms <= ?1 LIMIT ?2)",
-                )?
-                .execute(params![now_ms, PRUNED_AT_ONCE])?;
-            Ok(gone)
-        };
-        async move {
-            self.database
-                .write_background(value)
-                .await
-                .map_err(write_error)
-        }
-        .boxed()
+        self.database.write_background(move |db| {
+            db.prepare_cached(
+                "DELETE FROM session WHERE jti IN
+                     (SELECT jti FROM session WHERE expires_at_ms <= ?1 LIMIT ?2)",
+            )?
+            .execute(params![now_ms, PRUNED_AT_ONCE])
+        })
     }
 
     fn add_app_password(
@@ -219,14 +188,15 @@ impl SessionStore for SqliteSessions {
         digest: [u8; 32],
         max: usize,
     ) -> BoxFuture<'_, Result<(), AppPasswordError>> {
-        self.write(move |db| add_app_password(db, account, new, digest, max))
+        self.database
+            .apply(move |db| add_app_password(db, account, new, digest, max))
     }
 
     fn app_passwords(
         &self,
         account: AccountId,
     ) -> BoxFuture<'_, Result<Vec<AppPassword>, StoreError>> {
-        self.read(move |db| {
+        self.database.read(move |db| {
             let listed = db
                 .prepare_cached(
                     "SELECT name, privileged, created_at_ms FROM app_password
@@ -243,7 +213,7 @@ impl SessionStore for SqliteSessions {
         account: AccountId,
         digest: [u8; 32],
     ) -> BoxFuture<'_, Result<Option<AppPassword>, StoreError>> {
-        self.read(move |db| {
+        self.database.read(move |db| {
             let found = db
                 .prepare_cached(
                     "SELECT name, privileged, created_at_ms FROM app_password
@@ -260,7 +230,7 @@ impl SessionStore for SqliteSessions {
         account: AccountId,
         name: String,
     ) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.write(move |db| {
+        self.database.write(move |db| {
             db.prepare_cached("DELETE FROM session WHERE account = ?1 AND app_password = ?2")?
                 .execute(params![account.0, name])?;
             db.prepare_cached("DELETE FROM app_password WHERE account = ?1 AND name = ?2")?
