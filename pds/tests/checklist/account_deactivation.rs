@@ -145,10 +145,7 @@ async fn account_deactivation_refuses_every_kind_of_write_until_the_account_wake
 async fn account_deactivation_works_after_the_identity_has_moved_and_waking_does_not() {
     let server = Server::start().await;
     let mine = key(5);
-    let mut body = crate::server::wish("ada");
-    body["recoveryKey"] = json!(mine.public().to_did_key());
-    let create = "com.atproto.server.createAccount";
-    let ada = Member::of(&ok(server.call(create, "", body).await));
+    let ada = server.member_with_key("ada", &mine).await;
     let move_away = |next: &mut rochdale_protocol::plc::UnsignedOperation| {
         let service = next.services.get_mut("atproto_pds").unwrap();
         service.endpoint = "https://new.example.org".to_owned();

@@ -193,9 +193,7 @@ async fn handles_the_operator_gives_reserved_names_too_and_nobody_else_gives_any
 async fn handles_member_held_rotation_keys_keep_their_order_and_are_enough() {
     let server = Server::start().await;
     let mine = key(5);
-    let mut body = wish("ada");
-    body["recoveryKey"] = json!(mine.public().to_did_key());
-    let ada = Member::of(&ok(server.call(CREATE, "", body).await));
+    let ada = server.member_with_key("ada", &mine).await;
     let second = key(6).public().to_did_key();
     server
         .directory

@@ -120,10 +120,7 @@ async fn plc_operations_that_would_break_the_account_are_not_passed_on() {
 async fn plc_operations_are_the_members_own_business_when_the_server_has_no_key() {
     let server = Server::start().await;
     let mine = key(5);
-    let mut body = wish("ada");
-    body["recoveryKey"] = json!(mine.public().to_did_key());
-    let create = "com.atproto.server.createAccount";
-    let ada = Member::of(&ok(server.call(create, "", body).await));
+    let ada = server.member_with_key("ada", &mine).await;
     let keys = ok(ada.ask(&server, RECOMMENDED).await)["rotationKeys"].clone();
     assert_eq!(keys[0], mine.public().to_did_key(), "hers first");
     server
@@ -149,10 +146,7 @@ async fn plc_operations_are_the_members_own_business_when_the_server_has_no_key(
 async fn plc_operations_on_an_ended_did_are_refused() {
     let server = Server::start().await;
     let mine = key(5);
-    let mut body = wish("ada");
-    body["recoveryKey"] = json!(mine.public().to_did_key());
-    let create = "com.atproto.server.createAccount";
-    let ada = Member::of(&ok(server.call(create, "", body).await));
+    let ada = server.member_with_key("ada", &mine).await;
     ok(ada.call(&server, REQUEST, json!(null)).await);
     let token = json!({ "token": server.mailed_code() });
     let head = server.directory.newest(&ada.did).await.cid();

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request};
 use rochdale_pds::Config;
 use rochdale_pds::config::{Raw, Shared};
+use rochdale_protocol::crypto::SigningKey;
 use rochdale_resolver::LocalSuffix;
 use rochdale_service::Env;
 use rochdale_service::clock::ManualClock;
@@ -245,6 +246,14 @@ impl Server {
     /// A new member, whose handle is `name`.test and whose address is `name`@coop.example.
     pub(crate) async fn member(&self, name: &str) -> Member {
         Member::of(&ok(self.sign_up(name).await))
+    }
+
+    /// As [`Server::member`], with a rotation key of her own.
+    pub(crate) async fn member_with_key(&self, name: &str, key: &SigningKey) -> Member {
+        let mut body = wish(name);
+        body["recoveryKey"] = json!(key.public().to_did_key());
+        let create = "com.atproto.server.createAccount";
+        Member::of(&ok(self.call(create, "", body).await))
     }
 
     /// Signs in: status and answer.
