@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::directory::key;
 use crate::firehose::Firehose;
 use crate::member::Member;
-use crate::server::{Server, ok, refused, wish};
+use crate::server::{Server, ok, refused};
 
 const REQUEST: &str = "com.atproto.identity.requestPlcOperationSignature";
 const SIGN: &str = "com.atproto.identity.signPlcOperation";
