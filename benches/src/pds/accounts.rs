@@ -4,11 +4,13 @@ use super::{COLLECTION, Place};
 use crate::Failure;
 use crate::client::Client;
 use crate::drive::{Load, Worker, drive};
-use crate::report::{Watch, WatchOptions};
+use crate::report::{Outcome, Watch, WatchOptions};
 use rochdale_protocol::syntax::Tid;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::cell::RefCell;
 use std::path::Path;
+use std::rc::Rc;
 
 /// Clock identifier of the record keys that are made up here.
 const CLOCK_ID: u16 = 7;
@@ -96,9 +98,14 @@ pub(crate) fn record(number: u64) -> Value {
     })
 }
 
+/// Reads the accounts file.
+pub(crate) fn read(file: &Path) -> Result<Vec<Account>, Failure> {
+    Ok(serde_json::from_slice(&std::fs::read(file)?)?)
+}
+
 /// Reads the accounts file; signs in again, since tokens do not live long.
 pub(crate) async fn load(place: &Place) -> Result<Vec<Account>, Failure> {
-    let mut accounts: Vec<Account> = serde_json::from_slice(&std::fs::read(&place.accounts)?)?;
+    let mut accounts = read(&place.accounts)?;
     let mut client = Client::new(&place.url)?;
     for account in &mut accounts {
         account.sign_in(&mut client).await?;
@@ -110,13 +117,35 @@ pub(crate) fn save(file: &Path, accounts: &[Account]) -> Result<(), Failure> {
     Ok(std::fs::write(file, serde_json::to_vec_pretty(accounts)?)?)
 }
 
-struct SignUp(Client);
+/// Signs accounts up.
+struct SignUp {
+    client: Client,
+    made: Rc<RefCell<Vec<Account>>>,
+}
 
 impl Worker for SignUp {
     async fn turn(&mut self, _turn: u64) -> Result<u64, Failure> {
-        Account::sign_up(&mut self.0).await?;
+        let account = Account::sign_up(&mut self.client).await?;
+        self.made.borrow_mut().push(account);
         Ok(1)
     }
+}
+
+/// Signs accounts up until the load's limit.
+pub(crate) async fn sign_up_under(
+    place: &Place,
+    load: &Load,
+) -> Result<(Vec<Account>, Outcome), Failure> {
+    let made = Rc::default();
+    let mut workers = Vec::new();
+    for _ in 0..load.connections {
+        workers.push(SignUp {
+            client: Client::new(&place.url)?,
+            made: Rc::clone(&made),
+        });
+    }
+    let outcome = drive(workers, load).await;
+    Ok((made.take(), outcome))
 }
 
 /// `createAccount` under load.
@@ -125,12 +154,8 @@ pub(crate) async fn create(
     load: &Load,
     options: &WatchOptions,
 ) -> Result<(), Failure> {
-    let mut workers = Vec::new();
-    for _ in 0..load.connections {
-        workers.push(SignUp(Client::new(&place.url)?));
-    }
     let watch = Watch::start(options)?;
-    let outcome = drive(workers, load).await;
+    let (_, outcome) = sign_up_under(place, load).await?;
     let extra = json!({ "connections": load.connections });
     watch.finish("pds.create-account", &outcome, extra)
 }

@@ -56,10 +56,14 @@ pub(super) async fn seed(
     connections: usize,
     options: &WatchOptions,
 ) -> Result<(), Failure> {
-    let mut client = Client::new(&place.url)?;
-    let mut accounts = Vec::new();
-    for _ in 0..number {
-        accounts.push(Account::sign_up(&mut client).await?);
+    let load = Load {
+        connections: connections.min(number),
+        seconds: LONG_SECONDS,
+        count: Some(number as u64),
+    };
+    let (accounts, made) = accounts::sign_up_under(place, &load).await?;
+    if let Some(error) = made.first_error {
+        return Err(format!("{} accounts were not made: {error}", made.errors).into());
     }
     note(&format!("{number} accounts made"));
     let watch = Watch::start(options)?;
