@@ -2,6 +2,7 @@
 
 use crate::Failure;
 use bytes::Bytes;
+use data_encoding::BASE64;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
@@ -38,6 +39,57 @@ impl Answer {
     }
 }
 
+/// A request that can be sent.
+#[derive(Debug)]
+pub(crate) struct Ask {
+    method: Method,
+    path: String,
+    authorization: Option<String>,
+    media_type: &'static str,
+    body: Bytes,
+}
+
+impl Ask {
+    /// GET; `path` with its query.
+    pub(crate) fn get(path: impl Into<String>) -> Self {
+        Self {
+            method: Method::GET,
+            path: path.into(),
+            authorization: None,
+            media_type: "application/json",
+            body: Bytes::new(),
+        }
+    }
+
+    /// POST of JSON.
+    pub(crate) fn post(path: impl Into<String>, body: impl Into<Bytes>) -> Self {
+        Self {
+            method: Method::POST,
+            body: body.into(),
+            ..Self::get(path)
+        }
+    }
+
+    /// As something else than JSON.
+    pub(crate) fn of_type(mut self, media_type: &'static str) -> Self {
+        self.media_type = media_type;
+        self
+    }
+
+    /// In the name of who has this token.
+    pub(crate) fn bearer(mut self, token: &str) -> Self {
+        self.authorization = Some(format!("Bearer {token}"));
+        self
+    }
+
+    /// In the name of user `admin`.
+    pub(crate) fn admin(mut self, password: &str) -> Self {
+        let pair = BASE64.encode(format!("admin:{password}").as_bytes());
+        self.authorization = Some(format!("Basic {pair}"));
+        self
+    }
+}
+
 /// A connection to one server; connects anew when the server has closed it.
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -60,7 +112,7 @@ impl Client {
 
     /// GET; `path` with its query.
     pub(crate) async fn get(&mut self, path: &str) -> Result<Answer, Failure> {
-        read(self.send(Method::GET, path, None, Bytes::new()).await?).await
+        self.ask(Ask::get(path)).await
     }
 
     /// POST of JSON.
@@ -70,28 +122,33 @@ impl Client {
         token: Option<&str>,
         body: impl Into<Bytes>,
     ) -> Result<Answer, Failure> {
-        read(self.send(Method::POST, path, token, body.into()).await?).await
+        let ask = Ask::post(path, body);
+        let ask = match token {
+            Some(token) => ask.bearer(token),
+            None => ask,
+        };
+        self.ask(ask).await
+    }
+
+    /// Sends a request and reads the response to its end.
+    pub(crate) async fn ask(&mut self, ask: Ask) -> Result<Answer, Failure> {
+        read(self.send(ask).await?).await
     }
 
     /// Sends a request and answers with the response before its body is read.
-    pub(crate) async fn send(
-        &mut self,
-        method: Method,
-        path: &str,
-        token: Option<&str>,
-        body: Bytes,
-    ) -> Result<Response<Incoming>, Failure> {
+    pub(crate) async fn send(&mut self, ask: Ask) -> Result<Response<Incoming>, Failure> {
         let mut request = Request::builder()
-            .method(&method)
-            .uri(path)
+            .method(&ask.method)
+            .uri(ask.path)
             .header("host", &self.host);
-        if let Some(token) = token {
-            request = request.header("authorization", format!("Bearer {token}"));
+        if let Some(authorization) = ask.authorization {
+            request = request.header("authorization", authorization);
         }
-        if method == Method::POST {
-            request = request.header("content-type", "application/json");
+        // A method without input is asked without a body, and then without a type.
+        if !ask.body.is_empty() {
+            request = request.header("content-type", ask.media_type);
         }
-        let request = request.body(Full::new(body))?;
+        let request = request.body(Full::new(ask.body))?;
         let mut sender = match self.sender.take() {
             Some(sender) if !sender.is_closed() => sender,
             _ => connect(&self.address).await?,

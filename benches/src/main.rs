@@ -12,6 +12,7 @@ mod pds;
 mod process;
 mod relay;
 mod report;
+mod server;
 mod start;
 mod syncs;
 

@@ -2,8 +2,11 @@
 
 mod accounts;
 mod blobs;
+mod crowd;
 mod exports;
 mod firehose;
+mod imports;
+mod operations;
 mod reads;
 mod writes;
 
@@ -105,6 +108,37 @@ pub(crate) enum Bench {
         #[arg(long, default_value_t = 10.0)]
         seconds: f64,
     },
+    /// Imports a repository while others write at a rate, and compares their writes before and meanwhile
+    Import {
+        #[command(flatten)]
+        place: Place,
+        /// Records of the repository
+        #[arg(long, default_value_t = 100_000)]
+        records: u64,
+        /// Others that write
+        #[arg(long, default_value_t = 8)]
+        members: usize,
+        /// Their writes a second, all together
+        #[arg(long, default_value_t = 200.0)]
+        rate: f64,
+        /// Seconds of writes before the import
+        #[arg(long, default_value_t = 10.0)]
+        seconds: f64,
+    },
+    /// Every account operation by itself, once for each of some new accounts; a line for each
+    AccountOperations {
+        #[command(flatten)]
+        place: Place,
+        /// How many accounts
+        #[arg(long, default_value_t = operations::MOST_ACCOUNTS,
+              value_parser = clap::value_parser!(i64).range(1..=operations::MOST_ACCOUNTS))]
+        number: i64,
+        /// Password of user `admin`; without it operators' methods are left out
+        #[arg(long)]
+        admin_password: Option<String>,
+    },
+    /// Memory of a server with very many accounts, which it starts itself: idle, and after reads of them
+    AccountsIdle(crowd::Options),
     /// Grows one repository through the sizes and measures a write at each
     RepoGrowth {
         #[command(flatten)]
@@ -151,6 +185,30 @@ pub(crate) async fn run(bench: Bench, watch: &WatchOptions) -> Result<(), Failur
             };
             firehose::follow(&place, &plan, watch).await
         }
+        Bench::Import {
+            place,
+            records,
+            members,
+            rate,
+            seconds,
+        } => {
+            let plan = imports::Plan {
+                records,
+                members,
+                rate,
+                seconds,
+            };
+            imports::beside_writes(&place, &plan, watch).await
+        }
+        Bench::AccountOperations {
+            place,
+            number,
+            admin_password,
+        } => {
+            let number = usize::try_from(number)?;
+            operations::each_for_itself(&place, number, admin_password.as_deref(), watch).await
+        }
+        Bench::AccountsIdle(options) => crowd::idle(options, watch).await,
         Bench::RepoGrowth {
             place,
             sizes,

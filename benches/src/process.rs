@@ -1,6 +1,7 @@
 //! What `/proc` tells of a process: CPU time, memory, bytes written.
 
 use crate::Failure;
+use std::time::Duration;
 
 /// Clock ticks a second, the same on every Linux this runs on.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -30,6 +31,14 @@ pub(crate) fn read(pid: &str) -> Result<Reading, Failure> {
         cpu_seconds: (ticks(11)? + ticks(12)?) / TICKS_PER_SECOND,
         written_bytes,
     })
+}
+
+/// CPU time that `pid` takes in milliseconds a second, watched for so many seconds.
+pub(crate) async fn idle_cpu_ms_per_second(pid: u32, seconds: f64) -> Result<f64, Failure> {
+    let pid = pid.to_string();
+    let before = read(&pid)?.cpu_seconds;
+    tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
+    Ok((read(&pid)?.cpu_seconds - before) * 1e3 / seconds)
 }
 
 /// Resident memory of `pid` now, in MiB.

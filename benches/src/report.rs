@@ -104,7 +104,12 @@ impl<'a> Watch<'a> {
         }
         if self.options.fsync_trace.is_some() {
             let syncs = syncs::since(&self.syncs_before, self.options.syncs()?);
-            put("fsyncs", json!(syncs.values().sum::<u64>()));
+            let all = syncs.values().sum::<u64>();
+            put("fsyncs", json!(all));
+            put(
+                "fsyncs_each",
+                rounded(all as f64 / outcome.count.max(1) as f64),
+            );
             put("fsyncs_of", json!(syncs));
         }
         if let Value::Object(extra) = extra {
@@ -157,11 +162,16 @@ impl Latencies {
             .push(u32::try_from(latency.as_micros()).unwrap_or(u32::MAX));
     }
 
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
+    }
+
     pub(crate) fn merge(&mut self, other: Self) {
         self.0.extend(other.0);
     }
 
-    fn quantile_ms(&self, share: f64) -> Option<f64> {
+    /// The latency that this share of all does not exceed, in milliseconds.
+    pub(crate) fn quantile_ms(&self, share: f64) -> Option<f64> {
         let mut sorted = self.0.clone();
         sorted.sort_unstable();
         let last = sorted.len().checked_sub(1)?;

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use super::accounts::Account;
 use super::{COLLECTION, Place};
 use crate::Failure;
-use crate::client::Client;
+use crate::client::{Ask, Client};
 use crate::report::{Outcome, Watch, WatchOptions, rounded};
 
 /// Bytes handed to the socket at once.
@@ -138,7 +138,7 @@ async fn refer(client: &mut Client, account: &Account, blob: &Value) -> Result<(
 }
 
 async fn download(client: &mut Client, path: &str) -> Result<u64, Failure> {
-    let response = client.send(Method::GET, path, None, Bytes::new()).await?;
+    let response = client.send(Ask::get(path)).await?;
     if !response.status().is_success() {
         return Err(format!("{} for {path}", response.status()).into());
     }

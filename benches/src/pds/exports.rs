@@ -3,11 +3,9 @@
 use super::Place;
 use super::accounts;
 use crate::Failure;
-use crate::client::Client;
+use crate::client::{Ask, Client};
 use crate::report::{Latencies, Outcome, Watch, WatchOptions, rounded};
-use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::Method;
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -49,7 +47,7 @@ pub(super) async fn get_repo(
 /// Time to the first byte of the body, and its length.
 async fn export(client: &mut Client, path: &str) -> Result<(Duration, u64), Failure> {
     let asked = Instant::now();
-    let response = client.send(Method::GET, path, None, Bytes::new()).await?;
+    let response = client.send(Ask::get(path)).await?;
     if !response.status().is_success() {
         return Err(format!("{} for {path}", response.status()).into());
     }
