@@ -85,6 +85,9 @@ pub(crate) struct Args {
     /// The second factor that the old PDS asks for at sign-in.
     #[arg(long, value_name = "CODE")]
     second_factor: Option<String>,
+    /// The second factor that the new PDS asks for, where the account sleeps there from before.
+    #[arg(long, value_name = "CODE")]
+    new_second_factor: Option<String>,
     /// A did:key of your own that shall be able to change the identity, strongest first; repeatable.
     /// Keys of your own that stand in the identity already stay without this.
     #[arg(long = "rotation-key", value_name = "DID:KEY")]
@@ -207,19 +210,35 @@ async fn sign_in_at_old(
         // Leaving is open to those whose account was taken down, too.
         allow_takendown: true,
     };
-    match old.sign_in(sign_in.clone()).await {
-        Err(error) if error.is("AuthFactorTokenRequired") => {
-            let code = talk.code("--second-factor", "The old PDS mailed a sign-in code")?;
-            let second_factor = Some(code);
-            old.sign_in(SignIn {
-                second_factor,
-                ..sign_in
-            })
-            .await?;
-        }
-        done => done?,
-    }
+    sign_in_with_factor(talk, &mut old, sign_in, "--second-factor").await?;
     Ok(old)
+}
+
+/// Signs in, with the mailed code where a second factor is asked for; `flag` is the option that brings it.
+async fn sign_in_with_factor(
+    talk: &Talk,
+    remote: &mut Remote,
+    mut sign_in: SignIn,
+    flag: &str,
+) -> Result<(), MigrateError> {
+    let who = remote.who();
+    match remote.sign_in(sign_in.clone()).await {
+        Err(error) if error.is("AuthFactorTokenRequired") => {
+            let code = talk.code(flag, &format!("The {who} mailed a sign-in code"))?;
+            sign_in.second_factor = Some(code);
+            Ok(remote.sign_in(sign_in).await?)
+        }
+        // Codes are good once, and the command is run more than once.
+        Err(error) if sign_in.second_factor.is_some() && error.is_bad_token() => {
+            let reason = error.reason();
+            let again = format!(
+                "the {who} does not take the sign-in code: {reason}. \
+                 Run the same command without {flag} to be mailed a new one"
+            );
+            Err(MigrateError::Waiting(again))
+        }
+        done => Ok(done?),
+    }
 }
 
 impl Move<'_> {

@@ -284,6 +284,67 @@ async fn a_member_moves_away_and_back_with_everything_however_often_the_move_is_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_member_with_a_second_factor_moves_away_and_back() {
+    let stack = Stack::start(BINARY);
+    let second = SecondPds::start(BINARY, &stack).await;
+    let ada = stack.member("ada").await;
+    ada.posts("before").await;
+    let request = "com.atproto.server.requestEmailConfirmation";
+    ada.tell(request).await.unwrap();
+    let email = ada.ask("com.atproto.server.getSession", "").await.unwrap()["email"].clone();
+    let confirm = json!({ "email": email, "token": mailed_code(&stack.data()) });
+    ada.call("com.atproto.server.confirmEmail", &confirm)
+        .await
+        .unwrap();
+    ada.tell("com.atproto.server.requestEmailUpdate")
+        .await
+        .unwrap();
+    let factor = json!({
+        "email": email, "emailAuthFactor": true, "token": mailed_code(&stack.data()),
+    });
+    ada.call("com.atproto.server.updateEmail", &factor)
+        .await
+        .unwrap();
+
+    let away = Mover::new(&stack, &stack.pds, &second.url, "ada.test", "ada.two.test");
+    let (code, said) = away.run(&[]);
+    assert_eq!(
+        (code, said.contains("--second-factor")),
+        (3, true),
+        "{said}"
+    );
+    let used = mailed_code(&stack.data());
+    let (code, said) = away.run(&["--second-factor", &used]);
+    assert_eq!((code, said.contains("--code")), (3, true), "{said}");
+    let identity = mailed_code(&stack.data());
+    let both = ["--code", &identity, "--second-factor", &used];
+    let (code, said) = away.run(&both);
+    assert_eq!(code, 3, "{said}");
+    assert!(said.contains("without --second-factor"), "{said}");
+    let (code, said) = away.run(&["--code", &identity]);
+    assert_eq!(code, 3, "{said}");
+    let fresh = mailed_code(&stack.data());
+    let (code, said) = away.run(&["--code", &identity, "--second-factor", &fresh]);
+    assert_eq!(code, 0, "{said}");
+
+    // The account that sleeps here has its second factor still.
+    let back = Mover::new(&stack, &second.url, &stack.pds, "ada.two.test", "ada.test");
+    let (code, said) = back.run(&[]);
+    assert_eq!(code, 3, "{said}");
+    assert!(said.contains("--new-second-factor"), "{said}");
+    let factor = mailed_code(&stack.data());
+    let (code, said) = back.run(&["--new-second-factor", &factor]);
+    assert_eq!((code, said.contains("--code")), (3, true), "{said}");
+    let identity = mailed_code(second.data());
+    let (code, said) = back.run(&["--code", &identity]);
+    assert_eq!(code, 3, "{said}");
+    let factor = mailed_code(&stack.data());
+    let (code, said) = back.run(&["--code", &identity, "--new-second-factor", &factor]);
+    assert_eq!(code, 0, "{said}");
+    assert!(is_active(&stack, &stack.pds, &ada.did).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_move_is_said_before_and_after_and_nothing_is_touched_before_it_can() {
     let stack = Stack::start(BINARY);
     let second = SecondPds::start(BINARY, &stack).await;

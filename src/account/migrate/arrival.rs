@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::error::MigrateError;
 use super::journal::Step;
 use super::remote::SignIn;
-use super::{Move, repository, survey};
+use super::{Move, repository, sign_in_with_factor, survey};
 
 impl Move<'_> {
     /// Signs in at the new PDS, and makes the account there when the journal knows of none.
@@ -17,7 +17,7 @@ impl Move<'_> {
         let sign_in = SignIn {
             identifier: self.journal.did().to_string(),
             password,
-            second_factor: None,
+            second_factor: self.args.new_second_factor.clone(),
             allow_takendown: false,
         };
         let made = if self.journal.is_done(Step::Account) {
@@ -25,11 +25,14 @@ impl Move<'_> {
         } else {
             self.create_account(&sign_in.password).await
         };
-        match (made, self.new.sign_in(sign_in).await) {
+        let flag = "--new-second-factor";
+        let signed_in = sign_in_with_factor(self.talk, &mut self.new, sign_in, flag).await;
+        match (made, signed_in) {
             (_, Ok(())) => {}
+            (_, Err(MigrateError::Waiting(what))) => return Err(MigrateError::Waiting(what)),
             // Made by an earlier run that was killed, or of an earlier move: then signing in works.
             (Err(refused), Err(_)) => return Err(refused),
-            (Ok(()), Err(error)) => return Err(error.into()),
+            (Ok(()), Err(error)) => return Err(error),
         }
         let session = self.new.session().await?;
         if session.active != Some(false) && !self.journal.is_done(Step::Identity) {

@@ -80,6 +80,11 @@ impl RemoteError {
         matches!(self, Self::Refused { name, .. } if name == wanted)
     }
 
+    /// Whether a mailed code was wrong, used or too old.
+    pub(super) fn is_bad_token(&self) -> bool {
+        self.is("InvalidToken") || self.is("ExpiredToken")
+    }
+
     /// Whether the server said no, rather than failing: another attempt would give the same answer.
     pub(super) fn is_final(&self) -> bool {
         match self {
@@ -192,6 +197,11 @@ impl Remote {
             sign_in: None,
             session: Mutex::new(None),
         }
+    }
+
+    /// `old PDS` or `new PDS`.
+    pub(super) fn who(&self) -> &'static str {
+        self.who
     }
 
     /// Signs in, and remembers how, to do so again when the session cannot be renewed.
