@@ -44,7 +44,7 @@ fn texts(database: &Database) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_refused_or_panicking_value_takes_only_itself_back() {
+async fn db_a_refused_or_panicking_value_takes_only_itself_back() {
     let folder = TempDir::new().unwrap();
     let database = open(&folder, Options::default());
     let first = database.write(|tx| insert(tx, "first"));
