@@ -69,6 +69,8 @@ mod admin;
 mod blobs;
 #[path = "checklist/crud.rs"]
 mod crud;
+#[path = "checklist/file_uploads.rs"]
+mod file_uploads;
 #[path = "checklist/layer.rs"]
 mod layer;
 #[path = "checklist/limits.rs"]

@@ -5,17 +5,18 @@ use std::collections::BTreeSet;
 use axum::body::Body;
 use bytes::Bytes;
 use http::Method;
+use rochdale_protocol::crypto::PublicKey;
 use rochdale_protocol::data::Cid;
-use rochdale_protocol::repo::{Commit, car};
+use rochdale_protocol::repo::{BlockMap, Commit, car};
 use serde_json::{Value, json};
 
 use crate::member::Member;
-use crate::server::{Server, bearer, ok, refused, wish};
+use crate::server::{Server, bearer, ok, operator, refused, wish};
 
 const CREATE: &str = "com.atproto.server.createAccount";
 const STATUS: &str = "com.atproto.server.checkAccountStatus";
 
-async fn export(server: &Server, member: &Member, more: &str) -> Bytes {
+pub(crate) async fn export(server: &Server, member: &Member, more: &str) -> Bytes {
     let path = format!("/xrpc/com.atproto.sync.getRepo?did={}{more}", member.did);
     let request = http::Request::get(format!("{}{path}", server.url));
     let request = request.header("authorization", member.auth());
@@ -24,7 +25,7 @@ async fn export(server: &Server, member: &Member, more: &str) -> Bytes {
     file
 }
 
-async fn import(server: &Server, member: &Member, file: Bytes) -> (u16, Value) {
+pub(crate) async fn import(server: &Server, member: &Member, file: Bytes) -> (u16, Value) {
     let auth = member.auth();
     let headers = [
         ("authorization", auth.as_str()),
@@ -52,15 +53,30 @@ async fn upload(server: &Server, member: &Member, bytes: Bytes, kind: &str) -> V
     ok((status, uploaded))["blob"].clone()
 }
 
-/// The member's account at `to`, asleep.
-async fn arrives(from: &Server, to: &Server, member: &Member) -> Member {
+/// The account at `to`, asleep, of the member who is called `name`.
+pub(crate) async fn arrives(from: &Server, to: &Server, member: &Member, name: &str) -> Member {
     let aud = to.did().replace('%', "%25");
     let query = format!("com.atproto.server.getServiceAuth?aud={aud}&lxm={CREATE}");
     let word = ok(member.ask(from, &query).await);
-    let mut body = wish("ada");
+    let mut body = wish(name);
     body["did"] = json!(member.did);
     let token = bearer(word["token"].as_str().unwrap());
     Member::of(&ok(to.call(CREATE, &token, body).await))
+}
+
+/// Points the DID to the new server and wakes the account there.
+async fn activated(from: &Server, to: &Server, before: &Member, there: &Member) -> (u16, Value) {
+    let recommended = "com.atproto.identity.getRecommendedDidCredentials";
+    let mut wanted = ok(there.ask(to, recommended).await);
+    let request = "com.atproto.identity.requestPlcOperationSignature";
+    ok(before.call(from, request, json!(null)).await);
+    wanted["token"] = json!(from.mailed_code());
+    let sign = "com.atproto.identity.signPlcOperation";
+    let signed = ok(before.call(from, sign, wanted).await);
+    let submit = "com.atproto.identity.submitPlcOperation";
+    ok(there.call(to, submit, signed).await);
+    let wake = "com.atproto.server.activateAccount";
+    there.call(to, wake, json!(null)).await
 }
 
 #[tokio::test]
@@ -78,7 +94,7 @@ async fn account_migration_takes_every_record_and_blob_along_and_writes_go_on() 
     }
     let file = export(&old, &ada, "").await;
 
-    let there = arrives(&old, &new, &ada).await;
+    let there = arrives(&old, &new, &ada, "ada").await;
     ok(import(&new, &there, file.clone()).await);
     let list = "com.atproto.repo.listMissingBlobs";
     let missing = ok(there.ask(&new, list).await);
@@ -97,20 +113,7 @@ async fn account_migration_takes_every_record_and_blob_along_and_writes_go_on() 
     assert_eq!(status["indexedRecords"], json!(4));
     assert_eq!(status["repoBlocks"], json!(records.len() + 1));
 
-    let recommended = "com.atproto.identity.getRecommendedDidCredentials";
-    let mut wanted = ok(there.ask(&new, recommended).await);
-    let request = "com.atproto.identity.requestPlcOperationSignature";
-    ok(ada.call(&old, request, json!(null)).await);
-    wanted["token"] = json!(old.mailed_code());
-    let signed = ok(ada
-        .call(&old, "com.atproto.identity.signPlcOperation", wanted)
-        .await);
-    ok(there
-        .call(&new, "com.atproto.identity.submitPlcOperation", signed)
-        .await);
-    ok(there
-        .call(&new, "com.atproto.server.activateAccount", json!(null))
-        .await);
+    ok(activated(&old, &new, &ada, &there).await);
     ok(ada
         .call(&old, "com.atproto.server.deactivateAccount", json!({}))
         .await);
@@ -133,7 +136,7 @@ async fn row_31_an_import_twice_or_of_what_is_new_catches_up() {
     for text in ["one", "two", "three"] {
         ok(ada.post(&old, text).await);
     }
-    let there = arrives(&old, &new, &ada).await;
+    let there = arrives(&old, &new, &ada, "ada").await;
     let file = export(&old, &ada, "").await;
     let (first, _) = blocks(&file);
     for _ in 0..2 {
@@ -150,4 +153,76 @@ async fn row_31_an_import_twice_or_of_what_is_new_catches_up() {
         ok(there.ask(&new, STATUS).await)["indexedRecords"],
         json!(4)
     );
+}
+
+/// Every block of a file.
+fn content(file: &Bytes) -> BlockMap {
+    car::read(file, 1 << 20).unwrap().blocks
+}
+
+#[tokio::test]
+async fn row_7_bytes_and_links_keep_their_cids_through_an_import() {
+    let old = Server::start().await;
+    let new = Server::beside(&old.directory, |_| {}).await;
+    let ada = old.member("ada").await;
+    let link = Cid::dag_cbor(b"somewhere");
+    let record = json!({
+        "$type": "local.printer.page", "bytes": { "$bytes": "AAEC/w" }, "link": { "$link": link },
+        "zz": [null, true, -7, 9007199254740991_i64], "a": "é\u{1f600}",
+    });
+    let body = json!({
+        "repo": ada.did, "collection": "local.printer.page", "rkey": "one", "record": record,
+    });
+    let create = "com.atproto.repo.createRecord";
+    let written = ok(ada.call(&old, create, body).await);
+    let cid: Cid = written["cid"].as_str().unwrap().parse().unwrap();
+    let file = export(&old, &ada, "").await;
+    let block = content(&file)[&cid].clone();
+    // A byte string of four, and tag 42 over a byte string of 37.
+    for part in [&b"\x44\x00\x01\x02\xff"[..], b"\xd8\x2a\x58\x25\x00"] {
+        assert!(block.windows(part.len()).any(|window| window == part));
+    }
+    let there = arrives(&old, &new, &ada, "ada").await;
+    ok(import(&new, &there, file.clone()).await);
+    let moved = export(&new, &there, "").await;
+    assert_eq!(content(&moved)[&cid], block, "byte for byte");
+    assert_eq!(blocks(&moved).1, blocks(&file).1);
+    ok(activated(&old, &new, &ada, &there).await);
+    let query = format!(
+        "com.atproto.repo.getRecord?repo={}&collection=local.printer.page&rkey=one",
+        ada.did
+    );
+    let shown = ok(new.ask(&query, "").await);
+    assert_eq!((&shown["cid"], &shown["value"]), (&written["cid"], &record));
+}
+
+#[tokio::test]
+async fn row_31_a_file_signed_with_an_older_key_is_taken_and_signed_anew() {
+    let old = Server::start().await;
+    let new = Server::beside(&old.directory, |_| {}).await;
+    let ada = old.member("ada").await;
+    ok(ada.post(&old, "one").await);
+    let file = export(&old, &ada, "").await;
+    let signing_key = async || {
+        let (_, document) = old.directory.document(&ada.did).await;
+        let key = document["verificationMethod"][0]["publicKeyMultibase"].clone();
+        PublicKey::from_multibase(key.as_str().unwrap()).unwrap()
+    };
+    let older = signing_key().await;
+    let reserve = "com.atproto.server.reserveSigningKey";
+    let reserved = ok(old.call(reserve, "", json!({ "did": ada.did })).await);
+    let change = json!({ "did": ada.did, "signingKey": reserved["signingKey"] });
+    let nsid = "com.atproto.admin.updateAccountSigningKey";
+    ok(old.call(nsid, &operator(), change).await);
+    let there = arrives(&old, &new, &ada, "ada").await;
+    let (signed, _) = blocks(&file);
+    signed.verify(&older).expect("the key before");
+    assert!(signed.verify(&signing_key().await).is_err());
+
+    ok(import(&new, &there, file.clone()).await);
+    ok(activated(&old, &new, &ada, &there).await);
+    let (anew, records) = blocks(&export(&new, &there, "").await);
+    anew.verify(&signing_key().await).expect("the new server's");
+    assert_eq!((anew.data, records), (signed.data, blocks(&file).1));
+    assert!(anew.rev > signed.rev);
 }

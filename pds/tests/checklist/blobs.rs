@@ -5,7 +5,7 @@ use rochdale_protocol::repo::car;
 use serde_json::{Value, json};
 
 use crate::member::Member;
-use crate::server::{Server, eventually, ok, refused};
+use crate::server::{Server, eventually, ok, operator, refused};
 
 const APPLY: &str = "com.atproto.repo.applyWrites";
 const PUT: &str = "com.atproto.repo.putRecord";
@@ -60,18 +60,20 @@ async fn is_gone(server: &Server, member: &Member, blob: &Value) {
     assert_eq!(message, "Blob not found");
 }
 
-/// Files of blobs below the data folder.
-fn files(server: &Server) -> usize {
-    fn count(folder: &std::path::Path) -> usize {
-        let entries = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
-        entries
-            .map(|entry| match entry.file_type().unwrap().is_dir() {
-                true => count(&entry.path()),
-                false => 1,
-            })
-            .sum()
+/// Paths of the files of blobs, relative to their folder.
+fn files(server: &Server) -> Vec<String> {
+    fn collect(folder: &std::path::Path, all: &mut Vec<std::path::PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            match entry.file_type().unwrap().is_dir() {
+                true => collect(&entry.path(), all),
+                false => all.push(entry.path()),
+            }
+        }
     }
-    count(&server.folder().join("blobs"))
+    let (folder, mut all) = (server.folder().join("blobs"), Vec::new());
+    collect(&folder, &mut all);
+    let relative = all.iter().map(|path| path.strip_prefix(&folder).unwrap());
+    relative.map(|path| path.display().to_string()).collect()
 }
 
 #[tokio::test]
@@ -106,7 +108,10 @@ async fn blob_deletes_follow_the_last_record_that_refers_to_the_file() {
 
     delete(&server, &ada, "c").await;
     is_gone(&server, &ada, &two).await;
-    eventually("the files of ada are removed", async || files(&server) == 1).await;
+    eventually("the files of ada are removed", async || {
+        files(&server).len() == 1
+    })
+    .await;
     is_there(&server, &ben, &one, "one").await;
 }
 
@@ -168,4 +173,89 @@ async fn row_27_types_are_compared_without_regard_to_case_and_must_be_the_files_
     refused(put(&server, &ada, "b", &longer).await, (400, "InvalidSize"));
     // The refused references took nothing from the file.
     is_there(&server, &ada, &blob, "a file").await;
+}
+
+#[tokio::test]
+async fn row_27_a_place_for_any_image_takes_every_image_in_any_case_and_nothing_else() {
+    let server = Server::start().await;
+    let ada = server.member("ada").await;
+    let picture = "\u{0}\u{0}\u{0} a picture of a kind that is not known";
+    let uncommon = upload(&server, &ada, "Image/X-Weave", picture).await;
+    let text = upload(&server, &ada, "text/plain", "no picture").await;
+    let post = async |image: &Value, kind: &str| {
+        let mut image = image.clone();
+        image["mimeType"] = json!(kind);
+        let body = json!({
+            "repo": ada.did, "collection": "app.bsky.feed.post", "validate": true,
+            "record": {
+                "text": "look", "createdAt": "2026-01-01T00:00:00Z",
+                "embed": {
+                    "$type": "app.bsky.embed.images", "images": [{ "image": image, "alt": "" }],
+                },
+            },
+        });
+        ada.call(&server, "com.atproto.repo.createRecord", body)
+            .await
+    };
+    for kind in ["image/x-weave", "IMAGE/X-WEAVE"] {
+        let written = ok(post(&uncommon, kind).await);
+        assert_eq!(written["validationStatus"], "valid");
+    }
+    for kind in ["text/plain", "imagery/x-weave"] {
+        let answer = post(&text, kind).await;
+        refused(answer, (400, "InvalidMimeType"));
+    }
+}
+
+#[tokio::test]
+async fn moderation_a_file_taken_down_leaves_the_store_is_not_taken_again_and_comes_back() {
+    let server = Server::start().await;
+    let ada = server.member("ada").await;
+    let blob = upload(&server, &ada, "text/plain", "a file").await;
+    ok(put(&server, &ada, "a", &blob).await);
+    is_there(&server, &ada, &blob, "a file").await;
+    let before = files(&server);
+    let subject = json!({
+        "$type": "com.atproto.admin.defs#repoBlobRef", "did": ada.did, "cid": cid(&blob),
+    });
+    let judge = async |applied: bool| {
+        let body = json!({ "subject": subject, "takedown": { "applied": applied } });
+        let nsid = "com.atproto.admin.updateSubjectStatus";
+        ok(server.call(nsid, &operator(), body).await);
+    };
+    judge(true).await;
+    let query = format!(
+        "com.atproto.sync.getBlob?did={}&cid={}",
+        ada.did,
+        cid(&blob)
+    );
+    for auth in [String::new(), ada.auth(), operator()] {
+        refused(server.ask(&query, &auth).await, (400, "BlobNotFound"));
+    }
+    let [away] = &files(&server)[..] else {
+        panic!("one file")
+    };
+    assert!(away.starts_with("quarantine/"), "{away}");
+    refused(put(&server, &ada, "b", &blob).await, (400, "BlobNotFound"));
+    let auth = ada.auth();
+    let headers = [
+        ("authorization", auth.as_str()),
+        ("content-type", "text/plain"),
+    ];
+    let path = "/xrpc/com.atproto.repo.uploadBlob";
+    let (status, _, answer) = server.send(Method::POST, path, &headers, "a file").await;
+    refused((status, answer), (400, "InvalidRequest"));
+    let status = format!(
+        "com.atproto.admin.getSubjectStatus?did={}&blob={}",
+        ada.did,
+        cid(&blob)
+    );
+    let told = ok(server.ask(&status, &operator()).await);
+    assert_eq!(told["subject"], subject);
+    assert_eq!(told["takedown"]["applied"], true);
+
+    judge(false).await;
+    is_there(&server, &ada, &blob, "a file").await;
+    assert_eq!(files(&server), before);
+    ok(put(&server, &ada, "b", &blob).await);
 }
