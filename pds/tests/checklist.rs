@@ -79,6 +79,8 @@ mod limits;
 mod moderation;
 #[path = "checklist/races.rs"]
 mod races;
+#[path = "checklist/record_rules.rs"]
+mod record_rules;
 #[path = "checklist/relays.rs"]
 mod relays;
 #[path = "checklist/repair.rs"]
