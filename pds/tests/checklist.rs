@@ -85,6 +85,8 @@ mod record_rules;
 mod relays;
 #[path = "checklist/repair.rs"]
 mod repair;
+#[path = "checklist/sequencer.rs"]
+mod sequencer;
 #[path = "checklist/streams.rs"]
 mod streams;
 #[path = "checklist/syncs.rs"]

@@ -1,3 +1,14 @@
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rochdale_protocol::sync::{Frame as Decoded, decode_frame};
+use rochdale_service::outbound::{Outbound, Policy};
+use rochdale_service::xrpc::ClientIp;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+
+use super::{Parts, Sequencer};
 use crate::repo::testing::{NOW_US, Rig, create, note_path};
 use crate::sequencer::EventDraft;
 use crate::store::{StoreError, event, node, purge};
@@ -108,4 +119,75 @@ async fn numbers_start_above_the_clock_and_never_go_back() {
     }
     let last = rig.database.read(event::last_seq).await.unwrap();
     assert_eq!(last, NOW_US + 50);
+}
+
+/// The payload of the next message of a web socket (RFC 6455, 5.2).
+async fn message(socket: &mut (impl AsyncRead + Unpin)) -> Bytes {
+    let first = socket.read_u16().await.unwrap();
+    let length = match first & 0x7f {
+        126 => u64::from(socket.read_u16().await.unwrap()),
+        127 => socket.read_u64().await.unwrap(),
+        short => u64::from(short),
+    };
+    let mut payload = vec![0; usize::try_from(length).unwrap()];
+    socket.read_exact(&mut payload).await.unwrap();
+    payload.into()
+}
+
+#[tokio::test]
+async fn sequencer_a_reader_that_falls_out_of_the_log_is_told_that_it_is_too_slow() {
+    let rig = Rig::start().await;
+    let parts = Parts {
+        database: rig.database.clone(),
+        clock: rig.clock.shared(),
+        tasks: rig.tasks.clone(),
+        backfill: Duration::from_secs(3_600),
+        outbound: Outbound::new(Policy {
+            dev: true,
+            user_agent: "pds test".to_owned(),
+        })
+        .unwrap(),
+        crawlers: Vec::new(),
+        host: "localhost".to_owned(),
+    };
+    let sequencer = Sequencer::open(parts).await.unwrap();
+    let (mut reader, far) = tokio::io::duplex(1 << 10);
+    let stream = Arc::clone(sequencer.stream());
+    let client = ClientIp(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    tokio::spawn(async move { stream.serve(far, None, client).await });
+    while sequencer.stream().subscribers() == 0 {
+        tokio::task::yield_now().await;
+    }
+    // More than the newest that are kept in memory.
+    let (publish, ada) = (sequencer.publisher(), rig.member("ada").await);
+    let long = "long ".repeat(190_000);
+    for n in 0..24 {
+        let write = create(&note_path(&format!("n{n}")), &long);
+        rig.write(&ada, write).await.unwrap();
+        let newest = rig.published.lock().last().unwrap().clone();
+        publish(&[newest]);
+    }
+    rig.repos.flush().await.unwrap();
+    rig.clock.advance(Duration::from_secs(2 * 3_600));
+    sequencer.trim().await.unwrap();
+
+    let mut heard = 0;
+    let told = loop {
+        match decode_frame(&message(&mut reader).await).unwrap() {
+            Decoded::Message { .. } => heard += 1,
+            other => break other,
+        }
+    };
+    assert!(heard < 24, "some were lost");
+    assert!(matches!(&told, Decoded::Error { name, .. } if name == "ConsumerTooSlow"));
+    // Whoever keeps up is served.
+    let (mut reader, far) = tokio::io::duplex(1 << 10);
+    let (stream, head) = (Arc::clone(sequencer.stream()), sequencer.head());
+    tokio::spawn(async move { stream.serve(far, Some(head), client).await });
+    rig.write(&ada, create(&note_path("later"), "x"))
+        .await
+        .unwrap();
+    publish(&[rig.published.lock().last().unwrap().clone()]);
+    let next = decode_frame(&message(&mut reader).await).unwrap();
+    assert!(matches!(next, Decoded::Message { .. }), "{next:?}");
 }

@@ -1,10 +1,8 @@
-//! The sequencer and `subscribeRepos`: what is sent, in which order, to whom.
+//! Subscribe: where a cursor begins, what a reader is told of accounts, and what is hidden.
 
 use std::time::Duration;
 
-use rochdale_protocol::repo::{Commit, car};
-use rochdale_protocol::sync::{Event, Frame, check_commit};
-use rochdale_service::clock::Clock;
+use rochdale_protocol::sync::{Event, Frame};
 use serde_json::{Value, json};
 
 use crate::firehose::Firehose;
@@ -46,43 +44,6 @@ async fn subscribe_a_cursor_continues_after_it_nothing_means_live_and_zero_means
 }
 
 #[tokio::test]
-async fn subscribe_readers_that_come_in_between_get_every_event_once_in_order() {
-    let server = Server::start().await;
-    let (ada, ben) = (server.member("ada").await, server.member("ben").await);
-    let start = {
-        let mut all = Firehose::open(&server, Some(0)).await;
-        let mut last = 0;
-        for _ in 0..8 {
-            last = all.event().await.0;
-        }
-        last
-    };
-    let writer = async |who: &crate::member::Member| {
-        for n in 0..60 {
-            ok(who.post(&server, &format!("{n}")).await);
-        }
-    };
-    let reader = async || {
-        let mut seen = Vec::new();
-        let mut cursor = start;
-        // Comes and goes, and goes on where it was.
-        while seen.len() < 120 {
-            let mut firehose = Firehose::open(&server, Some(cursor)).await;
-            for _ in 0..17.min(120 - seen.len()) {
-                let (seq, event) = firehose.event().await;
-                assert!(seq > cursor);
-                cursor = seq;
-                assert!(matches!(event, Event::Commit(_)), "{event:?}");
-                seen.push(seq);
-            }
-        }
-        seen
-    };
-    let ((), (), one, two) = tokio::join!(writer(&ada), writer(&ben), reader(), reader());
-    assert_eq!(one, two);
-}
-
-#[tokio::test]
 async fn subscribe_identity_is_sent_again_for_the_same_handle_and_states_stand_between() {
     let server = Server::start().await;
     let ada = server.member("ada").await;
@@ -106,70 +67,6 @@ async fn subscribe_identity_is_sent_again_for_the_same_handle_and_states_stand_b
         .chain(["commit"])
         .collect();
     assert_eq!(firehose.told(expected.len()).await, expected);
-}
-
-/// Rows 13, 15 and 18: every commit can be undone from its own blocks, also one of deletions; `#sync`
-/// holds the commit alone; revisions come from the clock, and so do times.
-#[tokio::test]
-async fn invertible_ops_every_commit_leads_back_to_the_one_before() {
-    let server = Server::start().await;
-    let ada = server.member("ada").await;
-    let mut rkeys = Vec::new();
-    for n in 0..12 {
-        let post = ok(ada.post(&server, &format!("{n}")).await);
-        let uri = post["uri"].as_str().unwrap().to_owned();
-        rkeys.push(uri.rsplit('/').next().unwrap().to_owned());
-    }
-    let delete = |rkey: &String| {
-        json!({ "$type": "com.atproto.repo.applyWrites#delete",
-                "collection": "app.bsky.feed.post", "rkey": rkey })
-    };
-    let writes: Vec<Value> = rkeys[..10].iter().map(delete).collect();
-    let body = json!({ "repo": ada.did, "writes": writes });
-    ok(ada
-        .call(&server, "com.atproto.repo.applyWrites", body)
-        .await);
-    for rkey in &rkeys[10..] {
-        let body = json!({ "repo": ada.did, "collection": "app.bsky.feed.post", "rkey": rkey });
-        ok(ada
-            .call(&server, "com.atproto.repo.deleteRecord", body)
-            .await);
-    }
-    let wake = "com.atproto.server.activateAccount";
-    ok(ada.call(&server, wake, Value::Null).await);
-    let head = format!("com.atproto.sync.getLatestCommit?did={}", ada.did);
-    let head = ok(server.ask(&head, "").await);
-
-    let mut firehose = Firehose::open(&server, Some(0)).await;
-    let (mut data, mut rev, mut syncs) = (None, None, 0);
-    for _ in 0..(4 + 12 + 1 + 2 + 3) {
-        match firehose.event().await.1 {
-            Event::Commit(commit) => {
-                let now_us = server.clock.now_us();
-                let checked = check_commit(&commit, now_us).unwrap();
-                assert_eq!(commit.prev_data, data);
-                assert_eq!(commit.since, rev);
-                assert!(commit.rev.micros() <= now_us + 1_000_000);
-                (data, rev) = (Some(checked.data), Some(commit.rev));
-                let time = commit.time.as_str();
-                assert!(time.len() == 24 && time.ends_with('Z'), "{time}");
-            }
-            Event::Sync(sync) => {
-                syncs += 1;
-                let file = car::read(&sync.blocks, 1 << 20).unwrap();
-                assert_eq!(file.blocks.len(), 1, "the commit and nothing else");
-                let (cid, block) = file.blocks.iter().next().unwrap();
-                assert_eq!(file.roots[0].as_cid().unwrap(), *cid);
-                let commit = Commit::decode(block).unwrap();
-                assert_eq!(Some(commit.data), data);
-                assert_eq!(commit.rev, sync.rev);
-                rev = Some(commit.rev);
-            }
-            Event::Identity(_) | Event::Account(_) => {}
-        }
-    }
-    assert_eq!(syncs, 2, "at creation and at activation");
-    assert_eq!(head["rev"], rev.unwrap().to_string());
 }
 
 #[tokio::test]
@@ -242,37 +139,4 @@ async fn subscribe_a_cursor_from_before_the_window_is_told_so_and_goes_on_with_w
     firehose
         .until(|event| matches!(event, Event::Commit(commit) if commit.ops.len() == 1))
         .await;
-}
-
-/// Row 16: numbers go on over a restart, and a reader that is gone frees its seat.
-#[tokio::test]
-async fn row_16_numbers_go_on_after_a_restart_and_cursors_stay_good() {
-    let server = Server::start().await;
-    let ada = server.member("ada").await;
-    ok(ada.post(&server, "one").await);
-    let mut last = 0;
-    let mut firehose = Firehose::open(&server, Some(0)).await;
-    for _ in 0..5 {
-        last = firehose.event().await.0;
-    }
-    drop(firehose);
-    let directory = std::sync::Arc::clone(&server.directory);
-    let server = Server::on(server.stop().await, &directory, |_| {}).await;
-    let mut firehose = Firehose::open(&server, Some(last)).await;
-    let session = server.sign_in("ada.test", crate::server::PASSWORD).await;
-    let ada = crate::member::Member::of(&ok(session));
-    ok(ada.post(&server, "two").await);
-    assert!(firehose.event().await.0 > last);
-    let mut replay = Firehose::open(&server, Some(0)).await;
-    assert_eq!(
-        replay.told(6).await,
-        [
-            "identity",
-            "account active",
-            "commit",
-            "sync",
-            "commit",
-            "commit"
-        ]
-    );
 }
