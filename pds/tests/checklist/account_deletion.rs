@@ -2,6 +2,7 @@
 
 use http::Method;
 use rochdale_protocol::sync::Event;
+use rusqlite::types::ValueRef;
 use serde_json::json;
 
 use crate::firehose::Firehose;
@@ -137,4 +138,69 @@ async fn account_deletion_twice_at_once_happens_once() {
     for (status, answer) in outcomes.iter().filter(|(status, _)| *status != 200) {
         assert!([400, 401].contains(status), "{answer}");
     }
+}
+
+/// Every text of the database in which `words` stand.
+fn traces(folder: &std::path::Path, words: &[&str]) -> Vec<String> {
+    let database = rusqlite::Connection::open(folder.join("pds.sqlite")).unwrap();
+    let list = "SELECT name FROM sqlite_schema WHERE type = 'table'";
+    let mut tables = database.prepare(list).unwrap();
+    let tables = tables.query_map([], |row| row.get::<_, String>(0)).unwrap();
+    let mut found = Vec::new();
+    for table in tables.map(Result::unwrap) {
+        let mut all = database.prepare(&format!("SELECT * FROM {table}")).unwrap();
+        let columns = all.column_count();
+        let mut rows = all.query([]).unwrap();
+        while let Some(row) = rows.next().unwrap() {
+            for column in 0..columns {
+                let bytes = match row.get_ref(column).unwrap() {
+                    ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes,
+                    ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => continue,
+                };
+                let text = String::from_utf8_lossy(bytes);
+                found.extend(
+                    words
+                        .iter()
+                        .filter(|word| text.contains(**word))
+                        .map(|word| format!("{word} in {table}")),
+                );
+            }
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn account_deletion_leaves_no_row_but_the_event_that_tells_of_it() {
+    let server = Server::start().await;
+    let ada = server.member("ada").await;
+    blob(&server, &ada).await;
+    ok(ada.post(&server, "the words of ada").await);
+    let app = json!({ "name": "the phone of ada" });
+    let create = "com.atproto.server.createAppPassword";
+    ok(ada.call(&server, create, app).await);
+    let preference = json!({ "$type": "app.bsky.actor.defs#likesOfAda" });
+    let put = json!({ "preferences": [preference] });
+    ok(ada
+        .call(&server, "app.bsky.actor.putPreferences", put)
+        .await);
+    ok(ada.call(&server, REQUEST, json!(null)).await);
+    let body = json!({ "did": ada.did, "password": PASSWORD, "token": server.mailed_code() });
+    let words = [
+        ada.did.as_str(),
+        "ada.test",
+        "ada@coop.example",
+        "words of ada",
+        "phone of ada",
+        "likesOfAda",
+    ];
+    for word in words {
+        assert!(!traces(server.folder(), &[word]).is_empty(), "{word}");
+    }
+    ok(server.call(DELETE, "", body).await);
+    crate::server::eventually("one event is left", async || {
+        let left = traces(server.folder(), &words);
+        left == [format!("{} in event", ada.did)]
+    })
+    .await;
 }

@@ -60,6 +60,20 @@ async fn preferences_are_replaced_as_a_whole_in_their_order_known_or_not() {
 }
 
 #[tokio::test]
+async fn row_20_preferences_of_types_that_nobody_knows_yet_are_kept_as_they_are() {
+    let server = Server::start().await;
+    let ada = server.member("ada").await;
+    let unknown = [
+        "app.bsky.actor.defs#ofNextYear",
+        "app.bsky.brand.new",
+        "app.bsky.x#y",
+    ];
+    let unknown = unknown.map(|kind| json!({ "$type": kind, "deep": [{ "x": 1.5 }], "n": null }));
+    ok(put(&server, &ada, json!(unknown)).await);
+    assert_eq!(get(&server, &ada).await, unknown);
+}
+
+#[tokio::test]
 async fn preferences_without_a_type_or_of_another_namespace_change_nothing() {
     let server = Server::start().await;
     let ada = server.member("ada").await;
