@@ -4,11 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
+use rochdale_pds::Config;
+use rochdale_pds::config::{Raw, Shared};
 use rochdale_protocol::repo::{Commit, car};
 use rochdale_protocol::sync::Event;
+use rochdale_service::Env;
 use rochdale_service::clock::Clock;
+use rochdale_service::config::Secret;
+use rochdale_service::shutdown::Shutdown;
+use rochdale_service::xrpc::LimitsConfig;
 use serde_json::{Value, json};
 
+use crate::directory::Directory;
 use crate::firehose::Firehose;
 use crate::member::Member;
 use crate::server::{PASSWORD, Server, ok, operator, refused};
@@ -74,6 +81,35 @@ async fn row_15_a_revision_from_the_future_is_not_followed_but_recommitted() {
     ok(ada.post(&server, "now").await);
     assert!(rev(&server, &ada.did).await > present);
     assert_eq!(records(&server, &ada.did).await, 3);
+}
+
+/// Row 15: nothing is signed at a time that no clock that was set says.
+#[tokio::test]
+async fn row_15_a_server_whose_clock_was_never_set_does_not_start() {
+    let directory = Directory::start().await;
+    directory.clock.set_us(3_600 * 1_000_000);
+    let folder = tempfile::tempdir().unwrap();
+    let raw = Raw {
+        port: 0,
+        data_dir: folder.path().to_owned(),
+        admin_password: Some(Secret::new("x")),
+        plc_url: directory.url.clone(),
+        ..Raw::default()
+    };
+    let shared = Shared {
+        resolver: rochdale_resolver::Config::new(directory.url.clone()),
+        limits: LimitsConfig::default(),
+    };
+    let env = Env {
+        clock: directory.clock.shared(),
+        shutdown: Shutdown::new(),
+        outbound: directory.client.clone(),
+        dev: true,
+    };
+    let config = Config::validate(raw, shared).unwrap();
+    let refusal = rochdale_pds::start(config, env).await.unwrap_err();
+    let told = refusal.to_string();
+    assert!(told.contains("1970-01-01T01:00:00.000Z"), "{told}");
 }
 
 /// A server that was restored from an older copy tells readers to start over, with every repository.
