@@ -335,8 +335,8 @@ async fn row_16_numbers_go_on_after_a_restart_and_cursors_stay_good() {
     let directory = std::sync::Arc::clone(&server.directory);
     let server = Server::on(server.stop().await, &directory, |_| {}).await;
     let mut firehose = Firehose::open(&server, Some(last)).await;
-    let session = server.sign_in("ada.test", crate::server::PASSWORD).await;
-    let ada = crate::member::Member::of(&ok(session));
+    let session = server.sign_in("ada.test", PASSWORD).await;
+    let ada = Member::of(&ok(session));
     ok(ada.post(&server, "two").await);
     assert!(firehose.event().await.0 > last);
     let mut replay = Firehose::open(&server, Some(0)).await;
