@@ -39,11 +39,13 @@
 //! transaction is open.
 
 mod batch;
+mod blocks;
 mod export;
 mod flush;
 mod genesis;
 mod import;
 mod nodes;
+mod places;
 mod plan;
 mod proof;
 mod purge;
@@ -85,12 +87,15 @@ pub use recommit::Truth;
 use crate::keys::{KeyError, Keyring};
 use crate::store::repo::ApplyError;
 use crate::store::{Publish, StoreError};
+use places::Atlas;
 use slots::Slots;
 
 /// Trees rebuilt at the same time at most.
 const REBUILDS_MAX: usize = 2;
 /// Searches for blocks among records at the same time at most.
 const SEARCHES_MAX: usize = 2;
+/// Searches that run or wait at most.
+const SEARCHES_WAITING_MAX: usize = 64;
 /// Exports under way at most.
 const EXPORTS_MAX: usize = 64;
 /// Writes in flight at most, over all repositories.
@@ -153,6 +158,9 @@ struct Inner {
     slots: Slots,
     rebuilds: Semaphore,
     searches: Semaphore,
+    searches_waiting: Semaphore,
+    /// Where the records of searched repositories lie.
+    atlas: Atlas,
     exports: Arc<Semaphore>,
     writes: Arc<Semaphore>,
     import_blocks: Arc<Semaphore>,
@@ -296,6 +304,8 @@ impl Repos {
             slots: Slots::new(limits.tree_bytes),
             rebuilds: Semaphore::new(REBUILDS_MAX),
             searches: Semaphore::new(SEARCHES_MAX),
+            searches_waiting: Semaphore::new(SEARCHES_WAITING_MAX),
+            atlas: Atlas::new(),
             exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
             writes: Arc::new(Semaphore::new(WRITES_MAX)),
             import_blocks: Arc::new(Semaphore::new(import::BLOCKS_UNDER_WAY)),
@@ -328,6 +338,7 @@ impl Repos {
     /// Forgets what is in memory of an account that is gone.
     pub fn forget(&self, account: crate::account::AccountId) {
         self.inner.slots.remove(account);
+        self.inner.atlas.forget(account);
     }
 }
 

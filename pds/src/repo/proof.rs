@@ -1,22 +1,16 @@
-//! Reading single blocks of a repository, and proofs of single records.
+//! Reading single records of a repository, proofs of them, and what is known of all.
 //!
 //! Must not write. Follows the atproto sync specification.
 
-use std::collections::{HashMap, HashSet};
-
-use bytes::Bytes;
 use rochdale_protocol::data::Cid;
 use rochdale_protocol::repo::{Tree, car};
 use rochdale_protocol::syntax::{Nsid, RecordPath};
 
 use super::shelf::Shelf;
-use super::{Inner, Repos, WriteError};
+use super::{Repos, WriteError};
 use crate::account::AccountId;
 use crate::store::repo::{Head, ListedRepo};
 use crate::store::{StoreError, blob, node, read_error, record, repo as store, write_error};
-
-/// Rows searched for a block in one read.
-const ROWS_PER_READ: usize = 2_000;
 
 /// What an account's owner may know of its repository.
 #[derive(Debug, Clone)]
@@ -116,39 +110,6 @@ impl Repos {
             file.block(&cid, &block);
         }
         Ok(file.into_bytes())
-    }
-
-    /// The blocks of the present commit, tree and records among `cids`. Records are found by
-    /// searching, so this is for a few blocks at a time.
-    ///
-    /// # Errors
-    /// `NoRepo`, `Closed`, or when the store fails.
-    pub async fn blocks(
-        &self,
-        account: AccountId,
-        cids: &[Cid],
-    ) -> Result<HashMap<Cid, Bytes>, WriteError> {
-        let pinned = self.inner.pin(account).await?;
-        let shelf = Shelf {
-            database: &self.inner.database,
-            slot: &pinned.slot,
-        };
-        let (mut found, mut wanted) = (HashMap::new(), HashSet::new());
-        for cid in cids {
-            if *cid == pinned.head.cid {
-                found.insert(*cid, pinned.head.block.clone());
-                continue;
-            }
-            match rochdale_protocol::repo::BlockSource::block(&shelf, cid) {
-                Ok(Some(block)) => _ = found.insert(*cid, block),
-                Ok(None) => _ = wanted.insert(*cid),
-                Err(error) => return Err(rochdale_protocol::repo::MstError::from(error).into()),
-            }
-        }
-        if !wanted.is_empty() {
-            self.inner.search(account, wanted, &mut found).await?;
-        }
-        Ok(found)
     }
 
     /// Repositories ordered by creation of their accounts, after `after`.
@@ -261,66 +222,5 @@ impl Repos {
             .database
             .read_point(|conn| record::takedown(conn, account, path))
             .map_err(read_error)
-    }
-}
-
-impl Inner {
-    /// Looks through the records for blocks by name, in short reads.
-    async fn search(
-        &self,
-        account: AccountId,
-        wanted: HashSet<Cid>,
-        found: &mut HashMap<Cid, Bytes>,
-    ) -> Result<(), WriteError> {
-        let _one_of_few = self
-            .searches
-            .acquire()
-            .await
-            .map_err(|_| WriteError::Busy)?;
-        let collections = self
-            .database
-            .read(move |conn| record::collections(conn, account))
-            .await
-            .map_err(read_error::<StoreError>)?;
-        let mut wanted = wanted;
-        // A page of each collection in turn, newest first: what is asked for is mostly new.
-        let mut open: Vec<(i64, String)> = collections
-            .into_iter()
-            .map(|(collection, _)| (collection, record::ABOVE_ALL_KEYS.to_owned()))
-            .collect();
-        while !open.is_empty() {
-            for (collection, below) in std::mem::take(&mut open) {
-                if wanted.is_empty() {
-                    return Ok(());
-                }
-                let looking = wanted.clone();
-                let (hits, next) = self
-                    .database
-                    .read(move |conn| {
-                        let mut hits = Vec::new();
-                        let next = record::find_blocks(
-                            conn,
-                            account,
-                            collection,
-                            &below,
-                            ROWS_PER_READ,
-                            |cid, block| {
-                                if looking.contains(&cid) {
-                                    hits.push((cid, Bytes::copy_from_slice(block)));
-                                }
-                            },
-                        )?;
-                        Ok::<_, StoreError>((hits, next))
-                    })
-                    .await
-                    .map_err(read_error::<StoreError>)?;
-                for (cid, block) in hits {
-                    wanted.remove(&cid);
-                    found.insert(cid, block);
-                }
-                open.extend(next.map(|next| (collection, next)));
-            }
-        }
-        Ok(())
     }
 }

@@ -40,6 +40,8 @@ impl Inner {
         metrics::counter!("rochdale_pds_tree_rebuilds_total").increment(1);
         self.slots.drop_tree(slot, turn);
         slot.nodes.lock().reset();
+        // Records may come back below, without a commit.
+        self.atlas.forget(account);
         self.clear_nodes(slot).await?;
         let mut root = self.build(slot, head.rev).await?;
         if root != head.data && self.restore_records(slot, &head).await? > 0 {

@@ -1,5 +1,6 @@
 //! Repositories on a real database.
 
+mod blocks;
 mod crashes;
 mod exports;
 mod imports;

@@ -10,7 +10,7 @@ use rochdale_protocol::syntax::{Nsid, RecordKey, RecordPath, Tid};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::StoreError;
-use super::repo::{Subject, blob, cid, collection_id, intern, text, tid};
+use super::repo::{Subject, blob, cid, collection_id, digest, intern, text, tid};
 use crate::account::AccountId;
 
 /// A stored record.
@@ -244,36 +244,51 @@ pub fn scan_cids(
     Ok((seen == limit).then_some(last))
 }
 
-/// Sorts after every record key.
-pub const ABOVE_ALL_KEYS: &str = "\u{7f}";
-
-/// Looks for blocks by CID among the records of one collection below `below`, largest key first,
-/// reading at most `limit` rows. Returns the last key seen when the limit was reached.
+/// The block `wanted`, if it is that of one of the `limit` records from `from` on.
 ///
 /// # Errors
 /// Whatever SQLite reports.
-pub fn find_blocks(
+pub fn block_from(
     conn: &Connection,
     account: AccountId,
     collection: i64,
-    below: &str,
+    from: &str,
     limit: usize,
-    mut found: impl FnMut(Cid, &[u8]),
-) -> Result<Option<String>, StoreError> {
+    wanted: &Cid,
+) -> Result<Option<Bytes>, StoreError> {
     let mut select = conn.prepare_cached(
-        "SELECT rkey, cid, value FROM record
-         WHERE account = ?1 AND collection = ?2 AND rkey < ?3 ORDER BY rkey DESC LIMIT ?4",
+        "SELECT cid, value FROM record
+         WHERE account = ?1 AND collection = ?2 AND rkey >= ?3 ORDER BY rkey LIMIT ?4",
     )?;
-    let mut rows = select.query(params![account.0, collection, below, limit as i64])?;
-    let (mut seen, mut last) = (0, String::new());
+    let mut rows = select.query(params![account.0, collection, from, limit as i64])?;
     while let Some(row) = rows.next()? {
-        found(cid(row.get(1)?), blob(row, 2)?);
-        seen += 1;
-        if seen == limit {
-            last = row.get(0)?;
+        if blob(row, 0)? == digest(wanted) {
+            return Ok(Some(Bytes::copy_from_slice(blob(row, 1)?)));
         }
     }
-    Ok((seen == limit).then_some(last))
+    Ok(None)
+}
+
+/// Calls `each` with CID and block of the records of one collection with the largest keys.
+///
+/// # Errors
+/// Whatever SQLite reports.
+pub fn newest_blocks(
+    conn: &Connection,
+    account: AccountId,
+    collection: i64,
+    limit: usize,
+    mut each: impl FnMut(Cid, &[u8]),
+) -> Result<(), StoreError> {
+    let mut select = conn.prepare_cached(
+        "SELECT cid, value FROM record
+         WHERE account = ?1 AND collection = ?2 ORDER BY rkey DESC LIMIT ?3",
+    )?;
+    let mut rows = select.query(params![account.0, collection, limit as i64])?;
+    while let Some(row) = rows.next()? {
+        each(cid(row.get(0)?), blob(row, 1)?);
+    }
+    Ok(())
 }
 
 /// Keys of the records of `collection` that point at `subject`.
