@@ -8,6 +8,7 @@
 
 mod backend;
 mod disk;
+mod legacy;
 mod objects;
 mod spool;
 mod sweep;
@@ -26,6 +27,7 @@ use rochdale_service::sqlite::Database;
 use tokio::sync::Notify;
 
 pub use backend::{BackendError, Pieces};
+pub use legacy::has_legacy_pictures;
 pub use upload::{BlobError, Received};
 
 use crate::account::AccountId;

@@ -121,8 +121,15 @@ impl RecordTraits {
     pub(super) fn of(collection: &Nsid, block: &[u8]) -> Option<Self> {
         let value = cbor::decode(block).ok()?;
         value.as_map()?;
+        // Old records of other servers refer without a size; nobody compares it in a stored one.
+        let legacy = blob::find_legacy(&value).into_iter().map(|old| BlobRef {
+            cid: old.cid,
+            mime: old.mime,
+            size: 0,
+        });
+        let blobs = blob::find(&value).into_iter().chain(legacy).collect();
         Some(Self {
-            blobs: distinct(blob::find(&value)),
+            blobs: distinct(blobs),
             subject: subject(collection, &value),
         })
     }

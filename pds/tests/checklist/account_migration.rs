@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use axum::body::Body;
 use bytes::Bytes;
 use http::Method;
-use rochdale_protocol::crypto::PublicKey;
-use rochdale_protocol::data::Cid;
-use rochdale_protocol::repo::{BlockMap, Commit, car};
+use rochdale_protocol::crypto::{Curve, PublicKey, SigningKey};
+use rochdale_protocol::data::{Cid, Link, cbor, json as data_json};
+use rochdale_protocol::repo::mst::Builder;
+use rochdale_protocol::repo::{BlockMap, Commit, UnsignedCommit, car};
+use rochdale_protocol::syntax::Tid;
 use serde_json::{Value, json};
 
 use crate::member::Member;
@@ -225,4 +227,82 @@ async fn row_31_a_file_signed_with_an_older_key_is_taken_and_signed_anew() {
     anew.verify(&signing_key().await).expect("the new server's");
     assert_eq!((anew.data, records), (signed.data, blocks(&file).1));
     assert!(anew.rev > signed.rev);
+}
+
+/// A repository of one record, signed with a key that nobody knows.
+fn repository_of(did: &str, path: &str, record: &Value) -> Bytes {
+    let block = cbor::encode(&data_json::parse(record.to_string().as_bytes()).unwrap());
+    let leaf = Cid::dag_cbor(&block);
+    let mut builder = Builder::streaming();
+    builder.push(path.as_bytes(), Link::from(leaf)).unwrap();
+    let (data, nodes) = builder.finish();
+    let commit = UnsignedCommit {
+        did: did.parse().unwrap(),
+        rev: Tid::from_u64(1 << 50),
+        data,
+    };
+    let commit = commit.sign(&SigningKey::from_bytes(Curve::K256, &[7; 32]).unwrap());
+    let mut file = car::Writer::new(&[commit.cid()]);
+    file.block(&commit.cid(), &commit.encode());
+    for (cid, node) in &nodes {
+        file.block(cid, node);
+    }
+    file.block(&leaf, &block);
+    file.into_bytes().into()
+}
+
+#[tokio::test]
+async fn account_migration_takes_the_pictures_of_old_profiles_along_and_a_put_renews_them() {
+    let server = Server::start().await;
+    let ada = server.member("ada").await;
+    let picture = Bytes::from_static(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR");
+    let cid = Cid::raw(&picture).to_string();
+    let old = json!({ "cid": cid, "mimeType": "image/jpeg" });
+    let profile = json!({ "$type": "app.bsky.actor.profile", "avatar": old, "banner": old });
+    let file = repository_of(&ada.did, "app.bsky.actor.profile/self", &profile);
+    ok(import(&server, &ada, file).await);
+    let list = "com.atproto.repo.listMissingBlobs";
+    let missing = ok(ada.ask(&server, list).await);
+    assert_eq!(missing["blobs"][0]["cid"], json!(cid), "{missing}");
+
+    let put = async |collection: &str, record: Value| {
+        let body = json!({
+            "repo": ada.did, "collection": collection, "rkey": "self", "record": record,
+        });
+        ada.call(&server, "com.atproto.repo.putRecord", body).await
+    };
+    let app_bsky = "app.bsky.actor.profile";
+    let wish = json!({ "displayName": "Ada", "avatar": old, "banner": old });
+    let said = refused(put(app_bsky, wish.clone()).await, (400, "InvalidRequest"));
+    assert!(said.contains("$.avatar"), "not uploaded yet: {said}");
+    upload(&server, &ada, picture, "image/png").await;
+    assert_eq!(ok(ada.ask(&server, list).await)["blobs"], json!([]));
+    let get = format!(
+        "com.atproto.repo.getRecord?repo={}&collection={app_bsky}&rkey=self",
+        ada.did
+    );
+    assert_eq!(ok(server.ask(&get, "").await)["value"], profile);
+
+    ok(put(app_bsky, wish.clone()).await);
+    let present = json!({
+        "$type": "blob", "ref": { "$link": cid }, "mimeType": "image/png", "size": 16,
+    });
+    let value = ok(server.ask(&get, "").await)["value"].clone();
+    assert_eq!((&value["avatar"], &value["banner"]), (&present, &present));
+    let served = format!("com.atproto.sync.getBlob?did={}&cid={cid}", ada.did);
+    assert_eq!(
+        server.ask(&served, "").await.0,
+        200,
+        "it is still referred to"
+    );
+
+    refused(
+        put("com.example.file", wish.clone()).await,
+        (400, "InvalidRequest"),
+    );
+    let gone = json!({ "repo": ada.did, "collection": app_bsky, "rkey": "self" });
+    ok(ada
+        .call(&server, "com.atproto.repo.deleteRecord", gone)
+        .await);
+    refused(put(app_bsky, wish).await, (400, "InvalidRequest"));
 }

@@ -50,19 +50,52 @@ impl BlobRef {
     }
 }
 
+/// A reference of the legacy form, which says no size: the oldest records have it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LegacyRef {
+    /// The CID of the blob's bytes.
+    pub cid: Cid,
+    /// The media type.
+    pub mime: String,
+}
+
 /// All references to blobs in a value, in canonical order, repeated as often as they occur.
 /// Malformed ones and those of the legacy form are left out.
 pub fn find(value: &Value) -> Vec<BlobRef> {
     let mut found = Vec::new();
-    collect(value, &mut found);
+    visit(value, &mut |map| {
+        let is_blob = is_blob(map);
+        if is_blob {
+            found.extend(BlobRef::from_map(map).ok());
+        }
+        is_blob
+    });
     found
 }
 
-fn collect(value: &Value, found: &mut Vec<BlobRef>) {
+/// All references of the legacy form in a value, as [`find`] answers the others.
+pub fn find_legacy(value: &Value) -> Vec<LegacyRef> {
+    let mut found = Vec::new();
+    visit(value, &mut |map| {
+        let legacy = legacy_of(map);
+        let is_blob = legacy.is_some() || is_blob(map);
+        found.extend(legacy);
+        is_blob
+    });
+    found
+}
+
+/// The reference of the legacy form that a value is.
+pub fn legacy(value: &Value) -> Option<LegacyRef> {
+    legacy_of(value.as_map()?)
+}
+
+/// Shows `leaf` every map that is not inside of one for which it answered true.
+fn visit(value: &Value, leaf: &mut impl FnMut(&Map) -> bool) {
     match value {
-        Value::Array(elements) => elements.iter().for_each(|element| collect(element, found)),
-        Value::Map(map) if is_blob(map) => found.extend(BlobRef::from_map(map).ok()),
-        Value::Map(map) => map.iter().for_each(|(_, value)| collect(value, found)),
+        Value::Array(elements) => elements.iter().for_each(|element| visit(element, leaf)),
+        Value::Map(map) if leaf(map) => {}
+        Value::Map(map) => map.iter().for_each(|(_, value)| visit(value, leaf)),
         Value::Null
         | Value::Bool(_)
         | Value::Integer(_)
@@ -83,4 +116,13 @@ pub(super) fn is_legacy(map: &Map) -> bool {
     map.len() == 2
         && text("mimeType").is_some()
         && text("cid").is_some_and(|cid| cid.parse::<super::Link>().is_ok())
+}
+
+fn legacy_of(map: &Map) -> Option<LegacyRef> {
+    if !is_legacy(map) {
+        return None;
+    }
+    let cid: Cid = map.get("cid")?.as_text()?.parse().ok()?;
+    let mime = map.get("mimeType")?.as_text()?.to_owned();
+    (cid.codec() == Codec::Raw).then_some(LegacyRef { cid, mime })
 }

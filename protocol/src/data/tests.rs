@@ -176,7 +176,29 @@ fn legacy_blobs_are_read_but_never_written() {
         })
     );
     assert!(check("{\"b\":{\"cid\":\"not a CID\",\"mimeType\":\"a/b\"}}").is_ok());
-    assert_eq!(blob::find(&json::parse(legacy.as_bytes()).unwrap()), []);
+    let value = json::parse(legacy.as_bytes()).unwrap();
+    assert_eq!(blob::find(&value), []);
+    let [found] = &blob::find_legacy(&value)[..] else {
+        panic!("one is there");
+    };
+    assert_eq!((found.cid, &found.mime[..]), (Cid::raw(b""), "a/b"));
+    let at_itself = value.get("b").and_then(|list| match list {
+        Value::Array(list) => blob::legacy(&list[0]),
+        _ => None,
+    });
+    assert_eq!(at_itself.as_ref(), Some(found));
+    let record = format!(
+        "{{\"cid\":\"{}\",\"mimeType\":\"a/b\"}}",
+        Cid::dag_cbor(b"")
+    );
+    let value = json::parse(record.as_bytes()).unwrap();
+    assert_eq!(blob::legacy(&value), None, "a blob has the codec raw");
+    let present = blob::BlobRef {
+        cid: Cid::raw(b""),
+        mime: "a/b".into(),
+        size: 1,
+    };
+    assert_eq!(blob::find_legacy(&present.to_value()), []);
 }
 
 #[test]

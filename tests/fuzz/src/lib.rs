@@ -50,6 +50,7 @@ pub fn cbor(bytes: &[u8]) {
     assert_eq!(skipped, Ok(()));
     assert_eq!(cbor::encode(&value), bytes);
     blob::find(&value);
+    blob::find_legacy(&value);
     let text = json::to_string(&value);
     assert_eq!(serde_json::to_string(&value).unwrap(), text);
     assert_eq!(transcoded, text.as_bytes());

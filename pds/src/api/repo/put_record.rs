@@ -11,10 +11,13 @@ use super::own_repo::{
 };
 use crate::app::Pds;
 use crate::auth::extract::Member;
+use crate::blob::has_legacy_pictures;
 use crate::lexicon::Checks;
 use crate::repo::{Batch, Intent, Write};
 
 pub(super) const NSID: &str = "com.atproto.repo.putRecord";
+
+const PROFILE: &str = "app.bsky.actor.profile";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -34,11 +37,17 @@ pub(super) async fn handle(
     State(pds): State<Pds>,
     member: Member,
     charges: Charges,
-    Input(input): Input<PutRecord>,
+    Input(mut input): Input<PutRecord>,
 ) -> Result<Output<Written>, XrpcError> {
     check_own_repo(&pds, &member, &input.repo).await?;
     charge(&charges, &member, UPDATE_POINTS)?;
     let path = RecordPath::new(input.collection, input.rkey);
+    if path.collection.as_str() == PROFILE
+        && has_legacy_pictures(&input.record)
+        && pds.repos.record_cid(member.id(), &path)?.is_some()
+    {
+        pds.blobs.renew_pictures(member.id(), &mut input.record)?;
+    }
     let checks = Checks::new(&pds.lexicons, input.validate);
     let (record, status) = new_record(&checks, &path, input.record).await?;
     let cid = record.cid;
