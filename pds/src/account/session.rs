@@ -130,7 +130,7 @@ async fn try_sign_in(pds: &App, given: SignIn) -> Result<(Arc<Account>, Session)
     if given.password.len() > LOGIN_BYTES_MAX {
         return Err(SignInError::Invalid);
     }
-    let account = find(pds, given.identifier.trim()).await?;
+    let account = find(pds, spelling(&given.identifier)).await?;
     let verified = verify(pds, account.as_deref(), given.password).await?;
     let (Some(account), Some(proof)) = (account, verified) else {
         return Err(SignInError::Invalid);
@@ -179,6 +179,13 @@ async fn second_factor(
     Err(SignInError::FactorRequired)
 }
 
+/// An identifier without what people write around it: a handle is often written with `@`. What counts
+/// tries must count by this, or every spelling has tries of its own.
+#[must_use]
+pub fn spelling(identifier: &str) -> &str {
+    identifier.trim().trim_start_matches('@')
+}
+
 async fn find(pds: &App, identifier: &str) -> Result<Option<Arc<Account>>, StoreError> {
     if identifier.starts_with("did:") {
         let Ok(did) = identifier.parse::<Did>() else {
@@ -186,7 +193,7 @@ async fn find(pds: &App, identifier: &str) -> Result<Option<Arc<Account>>, Store
         };
         return pds.accounts.by_did(&did).await;
     }
-    if identifier.contains('@') && !identifier.starts_with('@') {
+    if identifier.contains('@') {
         let found = pds
             .store
             .accounts
@@ -194,7 +201,7 @@ async fn find(pds: &App, identifier: &str) -> Result<Option<Arc<Account>>, Store
             .await?;
         return Ok(found.map(Arc::new));
     }
-    let Ok(handle) = identifier.trim_start_matches('@').parse::<Handle>() else {
+    let Ok(handle) = identifier.parse::<Handle>() else {
         return Ok(None);
     };
     pds.accounts.by_handle(&handle).await

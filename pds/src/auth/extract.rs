@@ -12,7 +12,7 @@ use http::request::Parts;
 use rochdale_protocol::syntax::Did;
 use rochdale_service::xrpc::XrpcError;
 
-use super::operator::by_password;
+use super::operator::admin;
 use super::token::Scope;
 use crate::account::{Account, AccountId, AccountStatus};
 use crate::app::Pds;
@@ -242,19 +242,23 @@ extractor!(FullOrTakenDown, |parts, pds| {
     }
 });
 
-extractor!(Viewer, |parts, pds| {
-    match credentials(parts)? {
-        None => Ok(Self::Nobody),
-        Some((scheme, encoded)) if scheme.eq_ignore_ascii_case("basic") => {
-            if by_password(&pds, encoded).is_some() {
-                Ok(Self::Admin)
-            } else {
-                Err(AuthError::NotAdmin)
-            }
+impl<S: Send + Sync> FromRequestParts<S> for Viewer
+where
+    Pds: FromRef<S>,
+{
+    type Rejection = XrpcError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, XrpcError> {
+        let pds = Pds::from_ref(state);
+        let Some((scheme, _)) = credentials(parts)? else {
+            return Ok(Self::Nobody);
+        };
+        if scheme.eq_ignore_ascii_case("basic") {
+            // Wrong passwords are counted here as everywhere.
+            admin(parts, &pds).await?;
+            return Ok(Self::Admin);
         }
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Self::Member(
-            appealing_or_not_taken_down(session(&pds, token).await?)?,
-        )),
-        Some(_) => Err(AuthError::Scheme),
+        let member = session(&pds, bearer(parts)?).await?;
+        Ok(Self::Member(appealing_or_not_taken_down(member)?))
     }
-});
+}

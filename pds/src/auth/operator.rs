@@ -50,7 +50,7 @@ impl Moderator {
 }
 
 /// The operator whom Basic credentials name. A password may contain colons.
-pub(super) fn by_password(pds: &App, encoded: &str) -> Option<Admin> {
+fn by_password(pds: &App, encoded: &str) -> Option<Admin> {
     let decoded = STANDARD.decode(encoded).ok()?;
     let colon = decoded.iter().position(|byte| *byte == b':')?;
     let (name, password) = decoded.split_at_checked(colon)?;
@@ -66,7 +66,8 @@ pub(super) fn by_password(pds: &App, encoded: &str) -> Option<Admin> {
     })
 }
 
-async fn admin(parts: &mut Parts, pds: &App) -> Result<Admin, XrpcError> {
+/// The operator who asks; a wrong password costs its address a try.
+pub(super) async fn admin(parts: &mut Parts, pds: &App) -> Result<Admin, XrpcError> {
     let Ok(charges) = Charges::from_request_parts(parts, &()).await;
     let key = ClientIp::of(&parts.extensions, &parts.headers).key();
     charges.spare(&REFUSED, key)?;

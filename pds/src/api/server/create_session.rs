@@ -5,7 +5,7 @@ use rochdale_service::xrpc::{Budget, Charges, ClientIp, Input, Output, XrpcError
 use serde::Deserialize;
 
 use super::session_view::SessionView;
-use crate::account::session::{SignIn, sign_in};
+use crate::account::session::{SignIn, sign_in, spelling};
 use crate::app::Pds;
 
 pub(super) const NSID: &str = "com.atproto.server.createSession";
@@ -37,7 +37,8 @@ pub(super) async fn handle(
     charges: Charges,
     Input(input): Input<CreateSession>,
 ) -> Result<Output<SessionView>, XrpcError> {
-    let key = (input.identifier.to_ascii_lowercase(), client.key());
+    let name = spelling(&input.identifier).to_ascii_lowercase();
+    let key = (name, client.key());
     charges.take(&SHORT, &key, 1)?;
     charges.take(&DAY, &key, 1)?;
     let given = SignIn {
