@@ -11,7 +11,7 @@ use std::time::Duration;
 use lettre::message::Mailbox;
 use lettre::transport::smtp::AsyncSmtpTransportBuilder;
 use rochdale_protocol::crypto::PublicKey;
-use rochdale_protocol::syntax::{Datetime, Did};
+use rochdale_protocol::syntax::{Datetime, Did, Handle};
 use rochdale_service::config::{ConfigError, Endpoint, Secret, origin, within};
 use serde::Deserialize;
 
@@ -39,7 +39,8 @@ pub struct Raw {
     pub key_dir: Option<PathBuf>,
     /// Folder of schemas that win over the network's and over those that are carried.
     pub lexicon_dir: Option<PathBuf>,
-    /// Domains that handles may be had under, each with a leading dot. Default: `.HOST`.
+    /// Domains that handles may be had under, each with a leading dot, and names without one that are
+    /// a handle themselves, such as the server's own domain. Default: `.HOST`.
     pub handle_domains: Vec<String>,
     /// Whether signing up takes an invite code.
     pub invites_required: bool,
@@ -177,7 +178,7 @@ pub struct Config {
     pub key_dir: PathBuf,
     /// Folder of the operator's schemas.
     pub lexicon_dir: Option<PathBuf>,
-    /// Domains for handles, each with a leading dot; empty means `.HOST`.
+    /// Domains for handles, each with a leading dot, and whole handles; empty means `.HOST`.
     pub handle_domains: Vec<String>,
     /// Whether signing up takes an invite code.
     pub invites_required: bool,
@@ -436,13 +437,13 @@ fn handle_domain(text: String) -> Result<String, ConfigError> {
                     .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
         })
     });
-    if labels {
+    if labels || domain.parse::<Handle>().is_ok() {
         Ok(domain)
     } else {
         Err(ConfigError::invalid(
             "pds.handle_domains",
             &text,
-            "domains with a leading dot, such as \".example.coop\"",
+            "domains with a leading dot, such as \".example.coop\", or whole handles, such as \"example.coop\"",
         ))
     }
 }

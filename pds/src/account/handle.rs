@@ -46,15 +46,22 @@ pub enum SetBy {
 #[derive(Debug, Clone)]
 pub struct HandleRules {
     domains: Vec<String>,
+    /// Handles that the operator lists by their whole name: they are under no domain of this server
+    /// but its own all the same, such as the bare domain.
+    names: HashSet<String>,
     host: String,
     allow_test: bool,
     reserved: HashSet<&'static str>,
 }
 
 impl HandleRules {
-    /// Rules for names under `domains` (each with a leading dot) of a server called `host`.
+    /// Rules for names under those of `domains` that have a leading dot, and for the others as they
+    /// are, of a server called `host`.
     #[must_use]
     pub fn new(domains: Vec<String>, host: String, allow_test: bool) -> Self {
+        let (domains, names): (Vec<_>, Vec<_>) = domains
+            .into_iter()
+            .partition(|domain| domain.starts_with('.'));
         let reserved = RESERVED
             .lines()
             .map(str::trim)
@@ -62,6 +69,7 @@ impl HandleRules {
             .collect();
         Self {
             domains,
+            names: names.into_iter().collect(),
             host,
             allow_test,
             reserved,
@@ -74,10 +82,10 @@ impl HandleRules {
         &self.domains
     }
 
-    /// Whether the handle lies under a domain of this server.
+    /// Whether the handle is this server's to give, and to answer for.
     #[must_use]
     pub fn is_ours(&self, handle: &Handle) -> bool {
-        self.name_under_our_domain(handle).is_some()
+        self.names.contains(handle.as_str()) || self.name_under_our_domain(handle).is_some()
     }
 
     fn name_under_our_domain<'a>(&self, handle: &'a Handle) -> Option<&'a str> {
@@ -99,12 +107,15 @@ impl HandleRules {
         Ok(())
     }
 
-    /// Checks a handle that must lie under a domain of this server.
+    /// Checks a handle that must be this server's to give.
     ///
     /// # Errors
     /// The first rule it breaks.
     pub fn check_ours(&self, handle: &Handle, by: SetBy) -> Result<(), HandleError> {
         self.check_any(handle)?;
+        if self.names.contains(handle.as_str()) {
+            return Ok(());
+        }
         let name = self
             .name_under_our_domain(handle)
             .ok_or(HandleError::UnsupportedDomain)?;
@@ -163,6 +174,26 @@ mod tests {
             );
         }
         assert_eq!(check("adminn.test"), Ok(()));
+    }
+
+    #[test]
+    fn a_bare_domain_is_a_handle_only_where_the_operator_lists_it() {
+        let bare: Handle = "coop.social".parse().unwrap();
+        let strict = HandleRules::new(vec![".coop.social".to_owned()], "coop.social".into(), false);
+        assert!(!strict.is_ours(&bare));
+        let domains = vec![".coop.social".to_owned(), "coop.social".to_owned()];
+        let rules = HandleRules::new(domains, "coop.social".to_owned(), false);
+        assert!(rules.is_ours(&bare));
+        assert_eq!(rules.check_ours(&bare, SetBy::Member), Ok(()));
+        assert_eq!(
+            rules.domains(),
+            [".coop.social"],
+            "nobody signs up under it"
+        );
+        for other in ["xcoop.social", "b.a.coop.social", "www.coop.social"] {
+            let other = other.parse().unwrap();
+            assert!(rules.check_ours(&other, SetBy::Member).is_err(), "{other}");
+        }
     }
 
     #[test]

@@ -167,6 +167,36 @@ async fn handles_a_domain_of_ones_own_is_taken_when_its_web_site_points_to_the_a
 }
 
 #[tokio::test]
+async fn handles_the_bare_domain_is_had_at_sign_up_where_the_operator_lists_it() {
+    let listed = |names: &[&str]| {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        Server::start_with(move |options| options.raw.handle_domains = names)
+    };
+    let mut body = wish("ada");
+    body["handle"] = json!("coop-name.org");
+    let server = listed(&[".coop-name.org"]).await;
+    let answer = server.call(CREATE, "", body.clone()).await;
+    refused(answer, (400, "UnsupportedDomain"));
+
+    let server = listed(&[".coop-name.org", "coop-name.org"]).await;
+    let described = ok(server.ask("com.atproto.server.describeServer", "").await);
+    assert_eq!(
+        described["availableUserDomains"],
+        json!([".coop-name.org"]),
+        "apps put a name in front of these"
+    );
+    let ada = Member::of(&ok(server.call(CREATE, "", body.clone()).await));
+    assert_eq!(ada.session(&server).await["handle"], "coop-name.org");
+    let host = [("host", "coop-name.org")];
+    let found = server.get("/.well-known/atproto-did", &host).await;
+    assert_eq!(found, (200, json!(ada.did)));
+    assert_eq!(ok(resolve(&server, "coop-name.org").await)["did"], ada.did);
+    body["email"] = json!("bob@coop.example");
+    let answer = server.call(CREATE, "", body).await;
+    refused(answer, (400, "InvalidRequest"));
+}
+
+#[tokio::test]
 async fn handles_the_operator_gives_reserved_names_too_and_nobody_else_gives_any() {
     let server = Server::start().await;
     let (ada, bob) = (server.member("ada").await, server.member("bob").await);
