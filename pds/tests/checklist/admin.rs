@@ -91,8 +91,13 @@ async fn admin_handle_address_and_password_are_changed_and_the_account_deleted()
 
     let mail = json!({
         "recipientDid": ada.did, "senderDid": ben.did, "content": "Meeting on Monday", "subject": "Hello",
+        "comment": "second reminder",
     });
     assert_eq!(ok(admin(&server, "sendEmail", mail).await)["sent"], true);
+    assert!(!server.mails().pop().unwrap().contains("reminder"));
+    let headers = [("authorization", &*operator())];
+    let audit = ok(server.get("/admin/audit", &headers).await).to_string();
+    assert!(audit.contains("Hello (second reminder)"), "{audit}");
     ok(admin(&server, "deleteAccount", json!({ "did": ada.did })).await);
     refused(
         admin(&server, "deleteAccount", json!({ "did": ada.did })).await,

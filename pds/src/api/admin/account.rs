@@ -310,6 +310,8 @@ pub(super) struct SendEmail {
     recipient_did: Did,
     content: String,
     subject: Option<String>,
+    /// For the audit log, not for the member.
+    comment: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -328,7 +330,11 @@ pub(super) async fn send_email(
     let subject = input
         .subject
         .unwrap_or_else(|| format!("Message from {}", pds.host));
-    pds.note(moderator.name(), SEND_EMAIL, &account.did, &subject)
+    let detail = match input.comment {
+        Some(comment) => format!("{subject} ({comment})"),
+        None => subject.clone(),
+    };
+    pds.note(moderator.name(), SEND_EMAIL, &account.did, detail)
         .await?;
     let text = input.content;
     let note = NewMail::note(
