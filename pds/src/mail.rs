@@ -74,13 +74,18 @@ impl Mailer {
         }
     }
 
-    /// The newest mails in the folder, newest first, at most `limit`; none with a mail server.
+    /// The newest mails in the folder with a number below `before`, newest first, each with its
+    /// number, at most `limit`; none with a mail server.
     ///
     /// # Errors
     /// When the folder cannot be read.
-    pub async fn newest_in_folder(&self, limit: usize) -> std::io::Result<Vec<String>> {
+    pub async fn newest_in_folder(
+        &self,
+        before: Option<i64>,
+        limit: usize,
+    ) -> std::io::Result<Vec<(i64, String)>> {
         match self.folder() {
-            Some(folder) => newest(folder, limit).await,
+            Some(folder) => newest(folder, before, limit).await,
             None => Ok(Vec::new()),
         }
     }

@@ -7,7 +7,7 @@ mod page;
 use axum::Router;
 use axum::extract::{Query, State};
 use axum::middleware;
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, HOST};
 use http::{HeaderMap, StatusCode};
@@ -132,5 +132,5 @@ async fn tls_check(
 
 /// A page that no cache keeps.
 fn uncached(html: String) -> Response {
-    ([(CACHE_CONTROL, "no-store")], Html(html)).into_response()
+    ([(CACHE_CONTROL, "no-store")], page::respond(html)).into_response()
 }

@@ -125,13 +125,28 @@ async fn names(folder: &Path) -> std::io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// The newest mails in a folder, newest first, at most `limit`.
-pub(crate) async fn newest(folder: &Path, limit: usize) -> std::io::Result<Vec<String>> {
+/// The newest mails in a folder with a number below `before`, newest first, each with its number, at
+/// most `limit`.
+pub(crate) async fn newest(
+    folder: &Path,
+    before: Option<i64>,
+    limit: usize,
+) -> std::io::Result<Vec<(i64, String)>> {
     let names = names(folder).await?;
+    let numbered = names.iter().rev().filter_map(|name| {
+        let id: i64 = name.strip_suffix(".eml")?.parse().ok()?;
+        before
+            .is_none_or(|before| id < before)
+            .then_some((id, name))
+    });
     let mut mails = Vec::new();
-    for name in names.iter().rev().take(limit) {
-        let bytes = tokio::fs::read(folder.join(name)).await?;
-        mails.push(String::from_utf8_lossy(&bytes).into_owned());
+    for (id, name) in numbered.take(limit) {
+        match tokio::fs::read(folder.join(name)).await {
+            Ok(bytes) => mails.push((id, String::from_utf8_lossy(&bytes).into_owned())),
+            // A newer mail took its place meanwhile.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
     }
     Ok(mails)
 }
@@ -164,12 +179,16 @@ mod tests {
     async fn a_folder_lists_its_newest_mail_first_and_does_not_grow_without_end() {
         let folder = tempfile::tempdir().unwrap();
         let outbox = folder.path().join("outbox");
-        assert!(newest(&outbox, 10).await.unwrap().is_empty());
+        assert!(newest(&outbox, None, 10).await.unwrap().is_empty());
         for id in 8..=12 {
             let mail = format!("mail {id}").into_bytes();
             write(&outbox, id, mail, 3).await.unwrap();
         }
-        assert_eq!(newest(&outbox, 2).await.unwrap(), ["mail 12", "mail 11"]);
-        assert_eq!(newest(&outbox, 9).await.unwrap().len(), 3);
+        let mail = |id: i64| (id, format!("mail {id}"));
+        let two = newest(&outbox, None, 2).await.unwrap();
+        assert_eq!(two, [mail(12), mail(11)]);
+        assert_eq!(newest(&outbox, None, 9).await.unwrap().len(), 3);
+        assert_eq!(newest(&outbox, Some(12), 1).await.unwrap(), [mail(11)]);
+        assert_eq!(newest(&outbox, Some(10), 9).await.unwrap(), []);
     }
 }

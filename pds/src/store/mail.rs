@@ -33,8 +33,12 @@ pub trait MailStore: Send + Sync {
     /// Up to `limit` mails whose next try is not after `now_ms`, in the order they fell due.
     fn due(&self, now_ms: i64, limit: usize) -> BoxFuture<'_, Result<Vec<QueuedMail>, StoreError>>;
 
-    /// Up to `limit` mails, newest first.
-    fn newest(&self, limit: usize) -> BoxFuture<'_, Result<Vec<QueuedMail>, StoreError>>;
+    /// Up to `limit` mails with a number below `before`, newest first.
+    fn newest(
+        &self,
+        before: Option<i64>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<QueuedMail>, StoreError>>;
 
     /// Forgets a mail that was sent.
     fn sent(&self, id: i64) -> BoxFuture<'_, Result<(), StoreError>>;
@@ -104,12 +108,17 @@ impl MailStore for SqliteMail {
         })
     }
 
-    fn newest(&self, limit: usize) -> BoxFuture<'_, Result<Vec<QueuedMail>, StoreError>> {
+    fn newest(
+        &self,
+        before: Option<i64>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<QueuedMail>, StoreError>> {
+        let before = before.unwrap_or(i64::MAX);
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.database.read(move |db| {
-            let sql = format!("SELECT {COLUMNS} FROM mail ORDER BY id DESC LIMIT ?1");
+            let sql = format!("SELECT {COLUMNS} FROM mail WHERE id < ?1 ORDER BY id DESC LIMIT ?2");
             db.prepare_cached(&sql)?
-                .query_map([limit], from_row)?
+                .query_map([before, limit], from_row)?
                 .collect()
         })
     }
@@ -210,10 +219,10 @@ mod tests {
         assert_eq!(due[0].last_error.as_deref(), Some("down"));
         store.mail.failed(id, None, "no".to_owned()).await.unwrap();
         assert!(store.mail.due(i64::MAX, 9).await.unwrap().is_empty());
-        let shown = store.mail.newest(9).await.unwrap();
+        let shown = store.mail.newest(None, 9).await.unwrap();
         assert_eq!((shown[0].mail.text.as_str(), shown.len()), ("", 1));
         store.mail.forget_before(NOW_MS + 1).await.unwrap();
-        assert!(store.mail.newest(9).await.unwrap().is_empty());
+        assert!(store.mail.newest(None, 9).await.unwrap().is_empty());
     }
 
     #[tokio::test]
@@ -226,6 +235,6 @@ mod tests {
         assert_eq!(due.len(), 1);
         assert!(due[0].mail.text.contains("BBBBB-BBBBB"));
         store.mail.sent(due[0].id).await.unwrap();
-        assert!(store.mail.newest(9).await.unwrap().is_empty());
+        assert!(store.mail.newest(None, 9).await.unwrap().is_empty());
     }
 }

@@ -194,3 +194,39 @@ async fn mail_of_the_operator_to_a_member_is_sent_as_written() {
     );
     assert!(mail.contains("<p>First &#38; best.</p>"), "{mail}");
 }
+
+#[tokio::test]
+async fn mails_are_shown_page_by_page_newest_first_under_a_strict_policy() {
+    let server = Server::start().await;
+    let ada = server.member("ada").await;
+    let nsid = "com.atproto.admin.sendEmail";
+    for n in 0..45 {
+        let body = json!({
+            "recipientDid": ada.did, "senderDid": server.did(),
+            "subject": format!("number {n:02}"), "content": "<b>Hello</b>",
+        });
+        ok(server.call(nsid, &operator(), body).await);
+    }
+    let (mut path, mut seen, mut pages) = ("/outbox".to_owned(), Vec::new(), 0);
+    loop {
+        let (status, headers, page) = server.send(http::Method::GET, &path, &[], "").await;
+        let page = page.as_str().unwrap().to_owned();
+        assert_eq!(status, 200, "{page}");
+        assert_eq!(headers["cache-control"], "no-store");
+        assert!(headers.contains_key("content-security-policy"));
+        assert!(!page.contains("<b>"), "{page}");
+        let numbers = page.split("Subject: number ").skip(1);
+        seen.extend(numbers.map(|rest| rest[..2].parse::<usize>().unwrap()));
+        pages += 1;
+        assert_eq!(page.contains("Newest mails"), pages > 1);
+        let Some((_, rest)) = page.split_once("href=\"/outbox?before=") else {
+            break;
+        };
+        path = format!("/outbox?before={}", rest.split('"').next().unwrap());
+    }
+    assert_eq!(seen, (0..45).rev().collect::<Vec<_>>());
+    assert_eq!(pages, 3);
+    let (_, page) = server.get("/outbox?before=1", &[]).await;
+    assert!(page.as_str().unwrap().contains("Nothing is waiting here"));
+    assert_eq!(server.get("/outbox?before=x", &[]).await.0, 400);
+}
