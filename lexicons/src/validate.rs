@@ -3,6 +3,7 @@
 //! Touches each part of the value once, takes no lock, and builds a path only for a fault.
 
 mod fault;
+mod graphemes;
 #[cfg(test)]
 mod tests;
 mod text;

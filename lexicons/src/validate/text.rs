@@ -5,9 +5,9 @@ use rochdale_protocol::syntax::{
     AtIdentifier, AtUri, Datetime, Did, Handle, Language, Nsid, RecordKey, SyntaxError, Tid, Uri,
     cid_format,
 };
-use unicode_segmentation::UnicodeSegmentation as _;
 
 use super::Reason;
+use super::graphemes::more_than;
 use crate::schema::{Format, Limits, Text};
 
 pub(super) fn check(wanted: &Text, value: &Value) -> Result<(), Reason> {
@@ -38,15 +38,8 @@ pub(super) fn check(wanted: &Text, value: &Value) -> Result<(), Reason> {
     }
 }
 
-/// Counts no further than it takes to decide.
 fn graphemes(limits: Limits, text: &str) -> Result<(), Reason> {
-    let has_more_than = |count: u64| {
-        let count = usize::try_from(count).unwrap_or(usize::MAX);
-        // No text has more graphemes than characters, nor those than bytes: counting these is cheap.
-        text.len() > count
-            && text.chars().nth(count).is_some()
-            && text.graphemes(true).nth(count).is_some()
-    };
+    let has_more_than = |count: u64| more_than(text, usize::try_from(count).unwrap_or(usize::MAX));
     if let Some(most) = limits.maximum.filter(|most| has_more_than(*most)) {
         return Err(Reason::TooManyGraphemes(most));
     }
