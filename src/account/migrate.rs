@@ -42,7 +42,8 @@ as it is until the new one is active.
 
 The identity step needs a code that the old PDS mails to you. Without a terminal the command ends with
 code 3 after it had the mail sent; run it again with --code. For a did:web you edit the document
-yourself: the command says what to write, and waits.
+yourself: the command says what to write, and waits. A did:web that has no account anywhere has
+nothing to move: its owner signs up with the token of `rochdale account prove`.
 
 Exit codes:
   0  moved, and everything came along (or --dry-run: the report is printed)
